@@ -1,0 +1,1 @@
+"""Measures artifacts: size, arithmetic, latency, memory, and what the conversion cost in dB."""

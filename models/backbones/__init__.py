@@ -1,0 +1,1 @@
+"""Backbones of the feature pyramid, one file each; `models.registry` finds them by file name."""

@@ -1,0 +1,16 @@
+"""MobileNetV2 pyramid with dense decoder convolutions: the released ``fpn_mobilenet.h5``."""
+
+from __future__ import annotations
+
+from ..mobilenetv2 import mobilenetv2_features
+from ..registry import Backbone
+
+BACKBONE = Backbone(
+    name="mobilenet",
+    separable=False,
+    features=mobilenetv2_features,
+    # enc0 1/2, enc1 1/4, enc2 1/8, enc3 1/16, enc4 1/32: slices of `features`
+    stages=((0, 2), (2, 4), (4, 7), (7, 11), (11, 16)),
+    channels=(16, 24, 32, 64, 160),
+    stored_features=19,
+)

@@ -1,0 +1,9 @@
+"""MobileNet-DSC: the same pyramid, every dense 3x3 replaced by a depthwise-separable one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from .mobilenet import BACKBONE as _MOBILENET
+
+BACKBONE = dataclasses.replace(_MOBILENET, name="mobilenet_dsc", separable=True)

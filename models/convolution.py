@@ -1,0 +1,48 @@
+"""The one factory behind the dense and the depthwise-separable network."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class SeparableConv(nn.Module):
+    """Depthwise 3x3 (no bias), then pointwise 1x1: MobileNet-DSC's replacement for a dense 3x3.
+
+    DeblurGAN-v2 (Kupyn et al., ICCV 2019, section 3.1): all normal convolutions of the full
+    network, also outside the backbone, become depthwise separable ones.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, *, bias: bool) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(
+            channels_in, channels_in, 3, padding=1, groups=channels_in, bias=False
+        )
+        self.pointwise = nn.Conv2d(channels_in, channels_out, 1, bias=bias)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, channels_in, H, W) -> (N, channels_out, H, W)."""
+        return self.pointwise(self.depthwise(image))
+
+
+def conv3x3(channels_in: int, channels_out: int, *, bias: bool, separable: bool) -> nn.Module:
+    """A 3x3 convolution that keeps the size: dense, or separable from more than 3 channels on."""
+    if separable and channels_in > 3:
+        return SeparableConv(channels_in, channels_out, bias=bias)
+    return nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
+
+
+def last_conv(module: nn.Module) -> nn.Conv2d:
+    """The convolution whose output leaves ``module``: where a following norm folds into."""
+    if isinstance(module, SeparableConv):
+        return module.pointwise
+    if isinstance(module, nn.Conv2d):
+        return module
+    raise TypeError(f"{type(module).__name__} does not end in a convolution")
+
+
+def replace_last_conv(module: nn.Module, conv: nn.Conv2d) -> nn.Module:
+    """``module`` with its last convolution exchanged; in place for a separable one."""
+    if isinstance(module, SeparableConv):
+        module.pointwise = conv
+        return module
+    return conv

@@ -1,0 +1,134 @@
+"""The DeblurGAN-v2 generator: a feature pyramid over a backbone, then a residual.
+
+Kupyn, Martyniuk, Wu, Wang: "DeblurGAN-v2: Deblurring (Orders-of-Magnitude) Faster and Better",
+ICCV 2019, section 3.1 and figure 3. Parameter names are those of the released checkpoints
+(github.com/VITA-Group/DeblurGANv2, models/fpn_mobilenet.py), so that both load by name.
+
+Shapes below: N = batch, H, W = pixels of the picture, both multiples of 32.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .convolution import conv3x3
+from .norm import DECODER_NORMS
+from .registry import Backbone
+
+SIZE_MULTIPLE = 32  # the pyramid halves five times
+_PYRAMID, _HEAD, _SMOOTH2 = 128, 64, 32  # channels
+
+
+def upsample(image: Tensor, factor: int) -> Tensor:
+    """Nearest-neighbour enlargement: (N, C, H, W) -> (N, C, factor*H, factor*W)."""
+    return F.interpolate(image, scale_factor=float(factor), mode="nearest")
+
+
+class Pyramid(nn.Module):
+    """Bottom-up backbone and top-down path with lateral 1x1 convolutions."""
+
+    def __init__(self, backbone: Backbone, norm: type[nn.Module], *, dead_features: bool) -> None:
+        super().__init__()
+        count = backbone.stored_features if dead_features else backbone.live_features
+        self.features = backbone.features(count)
+        self._stages = backbone.stages
+
+        def top_down() -> nn.Sequential:
+            conv = conv3x3(_PYRAMID, _PYRAMID, bias=True, separable=backbone.separable)
+            return nn.Sequential(conv, norm(_PYRAMID), nn.ReLU(inplace=True))
+
+        self.td1, self.td2, self.td3 = top_down(), top_down(), top_down()
+        widths = (_HEAD, _PYRAMID, _PYRAMID, _PYRAMID, _PYRAMID)
+        for level, (channels, width) in enumerate(zip(backbone.channels, widths, strict=True)):
+            self.add_module(f"lateral{level}", nn.Conv2d(channels, width, 1, bias=False))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """(N, 3, H, W) -> lateral0 (N, 64, H/2, W/2), then maps (N, 128, H/4 .. H/32, ...)."""
+        laterals: list[Tensor] = []
+        for level, (start, stop) in enumerate(self._stages):
+            for layer in self.features[start:stop]:
+                image = layer(image)
+            laterals.append(self.get_submodule(f"lateral{level}")(image))
+        map4 = laterals[4]  # (N, 128, H/32, W/32)
+        map3 = cast("Tensor", self.td1(laterals[3] + upsample(map4, 2)))  # 1/16
+        map2 = cast("Tensor", self.td2(laterals[2] + upsample(map3, 2)))  # 1/8
+        map1 = cast("Tensor", self.td3(laterals[1] + upsample(map2, 2)))  # 1/4
+        return laterals[0], map1, map2, map3, map4
+
+
+class Head(nn.Module):
+    """Two bias-free 3x3 convolutions with ReLU: (N, 128, h, w) -> (N, 64, h, w)."""
+
+    def __init__(self, *, separable: bool) -> None:
+        super().__init__()
+        self.block0 = conv3x3(_PYRAMID, _HEAD, bias=False, separable=separable)
+        self.block1 = conv3x3(_HEAD, _HEAD, bias=False, separable=separable)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 128, h, w) -> (N, 64, h, w)."""
+        return F.relu(self.block1(F.relu(self.block0(image))))
+
+
+class Generator(nn.Module):
+    """Blurry picture in, sharp picture out: ``clamp(tanh(residual) + input, -1, 1)``.
+
+    Args:
+        backbone: Which features and which kind of convolutions.
+        decoder_norm: ``batch`` (affine, ours) or ``instance`` (no affine part, as released).
+        dead_features: Also hold the backbone layers that released checkpoints store and
+            inference never touches.
+
+    Raises:
+        ValueError: unknown ``decoder_norm``.
+    """
+
+    def __init__(self, backbone: Backbone, *, decoder_norm: str, dead_features: bool) -> None:
+        super().__init__()
+        if decoder_norm not in DECODER_NORMS:
+            raise ValueError(f"decoder norm must be batch or instance, not {decoder_norm!r}")
+        norm = DECODER_NORMS[decoder_norm]
+        separable = backbone.separable
+        self.backbone = backbone.name
+        self.decoder_norm = decoder_norm
+        self.fpn = Pyramid(backbone, norm, dead_features=dead_features)
+        self.head1 = Head(separable=separable)
+        self.head2 = Head(separable=separable)
+        self.head3 = Head(separable=separable)
+        self.head4 = Head(separable=separable)
+        self.smooth = nn.Sequential(
+            conv3x3(4 * _HEAD, _HEAD, bias=True, separable=separable),
+            norm(_HEAD),
+            nn.ReLU(inplace=True),
+        )
+        self.smooth2 = nn.Sequential(
+            conv3x3(_HEAD, _SMOOTH2, bias=True, separable=separable),
+            norm(_SMOOTH2),
+            nn.ReLU(inplace=True),
+        )
+        self.final = conv3x3(_SMOOTH2, 3, bias=True, separable=separable)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """float (N, 3, H, W), RGB in [-1, 1] -> the same shape and range."""
+        map0, map1, map2, map3, map4 = self.fpn(image)
+        merged = torch.cat(  # (N, 256, H/4, W/4)
+            [
+                upsample(self.head4(map4), 8),
+                upsample(self.head3(map3), 4),
+                upsample(self.head2(map2), 2),
+                self.head1(map1),
+            ],
+            dim=1,
+        )
+        smooth = upsample(self.smooth(merged), 2)  # (N, 64, H/2, W/2)
+        smooth = upsample(self.smooth2(smooth + map0), 2)  # (N, 32, H, W)
+        residual = torch.tanh(self.final(smooth))  # (N, 3, H, W)
+        return torch.clamp(residual + image, min=-1.0, max=1.0)
+
+
+def parameter_count(generator: nn.Module) -> int:
+    """Numbers stored in parameters (running statistics not counted)."""
+    return sum(p.numel() for p in generator.parameters())

@@ -1,0 +1,235 @@
+"""Norm layers whose inference statistics are a choice, and what can be done with them.
+
+``live``: each picture is normalised with its own statistics, as the reference code infers
+(it calls ``model.train(True)``; github.com/VITA-Group/DeblurGANv2, predict.py).
+``frozen``: the stored running statistics are used, so that a norm is an affine map per channel
+and folds into the convolution before it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .convolution import last_conv, replace_last_conv
+
+Module = TypeVar("Module", bound=nn.Module)
+NORM_MODES = ("frozen", "live")
+
+
+class _LiveMixin:
+    """Adds `live` to a norm layer: in eval mode, normalise by the picture's own statistics."""
+
+    live: bool = False
+    training: bool
+    weight: Any
+    bias: Any
+    eps: float
+
+    def forward(self, image: Tensor) -> Tensor:
+        # (N, C, H, W) -> same. Per picture, so a batch gives what its pictures give one by one;
+        # for N = 1 this equals BatchNorm's and InstanceNorm's training arithmetic.
+        if self.live and not self.training:
+            return F.instance_norm(image, weight=self.weight, bias=self.bias, eps=self.eps)
+        return super().forward(image)  # pyright: ignore
+
+
+class BatchNorm(_LiveMixin, nn.BatchNorm2d):
+    """`nn.BatchNorm2d` with the choice of live statistics at inference."""
+
+
+class InstanceNorm(_LiveMixin, nn.InstanceNorm2d):
+    """The decoder norm of the released networks: no affine part, running statistics kept."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=False, track_running_stats=True)
+
+
+DECODER_NORMS: dict[str, type[BatchNorm] | type[InstanceNorm]] = {
+    "batch": BatchNorm,
+    "instance": InstanceNorm,
+}
+
+
+class ExplicitLiveNorm(nn.Module):
+    """Live normalisation spelled out in means and products, which every exporter can express.
+
+    Two passes (mean, then mean square of the deviation), as one pass loses digits in float32.
+    """
+
+    def __init__(self, norm: BatchNorm | InstanceNorm) -> None:
+        super().__init__()
+        self.eps = norm.eps
+        weight = norm.weight if norm.affine else torch.ones(norm.num_features)
+        bias = norm.bias if norm.affine else torch.zeros(norm.num_features)
+        self.register_buffer("weight", weight.detach().clone().reshape(1, -1, 1, 1))
+        self.register_buffer("bias", bias.detach().clone().reshape(1, -1, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) -> same, each channel of each picture normalised by itself."""
+        centred = image - image.mean(dim=(2, 3), keepdim=True)
+        variance = (centred * centred).mean(dim=(2, 3), keepdim=True)
+        scale = self.get_buffer("weight") / torch.sqrt(variance + self.eps)
+        return centred * scale + self.get_buffer("bias")
+
+
+def norms(module: nn.Module) -> dict[str, BatchNorm | InstanceNorm]:
+    """All norm layers of a module by name."""
+    found = module.named_modules()
+    return {name: m for name, m in found if isinstance(m, (BatchNorm, InstanceNorm))}
+
+
+def set_norm_mode(module: nn.Module, mode: str) -> None:
+    """Choose ``live`` or ``frozen`` statistics for inference (eval mode), in place.
+
+    Raises:
+        ValueError: another word.
+    """
+    if mode not in NORM_MODES:
+        raise ValueError(f"norm mode must be frozen or live, not {mode!r}")
+    for norm in norms(module).values():
+        norm.live = mode == "live"
+
+
+@torch.no_grad()
+def reestimate(generator: nn.Module, pictures: Iterable[Tensor]) -> int:
+    """Replace all running statistics by averages over pictures, in place.
+
+    Every picture is normalised by its own statistics on the way (as a network trained live
+    expects); the running mean and variance become the plain averages of the pictures' means and
+    unbiased variances, which is PyTorch's cumulative average (``momentum=None``).
+
+    Args:
+        generator: The network; its training flag and norm mode are as before afterwards.
+        pictures: float32 (N, 3, H, W), RGB in [-1, 1], sides multiples of 32.
+
+    Returns:
+        How many batches were used.
+
+    Raises:
+        ValueError: no picture, or statistics that are not finite.
+    """
+    layers = norms(generator)
+    sums = {name: (torch.zeros(n.num_features), torch.zeros(n.num_features))
+            for name, n in layers.items()}
+    hooks = [norm.register_forward_pre_hook(_accumulate(sums[name]))
+             for name, norm in layers.items()]
+    before = {name: (norm.live, norm.training) for name, norm in layers.items()}
+    count = 0
+    try:
+        for norm in layers.values():
+            norm.live = True
+            norm.eval()
+        for picture in pictures:
+            generator(picture)
+            count += 1
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for name, norm in layers.items():
+            norm.live, norm.training = before[name]
+    if count == 0:
+        raise ValueError("re-estimating norm statistics needs at least one picture")
+    for name, norm in layers.items():
+        _store(norm, name, sums[name][0] / count, sums[name][1] / count, count)
+    return count
+
+
+def _accumulate(sums: tuple[Tensor, Tensor]) -> Any:
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        image = inputs[0].float()  # (N, C, H, W)
+        variance, mean = torch.var_mean(image, dim=(2, 3))  # unbiased, (N, C)
+        sums[0].add_(mean.mean(dim=0).cpu())
+        sums[1].add_(variance.mean(dim=0).cpu())
+
+    return hook
+
+
+def _store(
+    norm: BatchNorm | InstanceNorm, name: str, mean: Tensor, variance: Tensor, count: int
+) -> None:
+    if not (torch.isfinite(mean).all() and torch.isfinite(variance).all()):
+        raise ValueError(f"statistics of {name} are not finite; are the pictures 1x1 after /32?")
+    running = dict(norm.named_buffers(recurse=False))
+    running["running_mean"].copy_(mean)
+    running["running_var"].copy_(variance)
+    running["num_batches_tracked"].fill_(count)
+
+
+@torch.no_grad()
+def affine_of(norm: BatchNorm | InstanceNorm) -> tuple[Tensor, Tensor]:
+    """Scale and shift, float64 (C,), that a frozen norm applies: ``x * scale + shift``."""
+    running = dict(norm.named_buffers(recurse=False))
+    scale = 1.0 / torch.sqrt(running["running_var"].double() + norm.eps)
+    if norm.affine:
+        scale = scale * norm.weight.double()
+    shift = -running["running_mean"].double() * scale
+    if norm.affine:
+        shift = shift + norm.bias.double()
+    return scale, shift
+
+
+@torch.no_grad()
+def fold_into(conv: nn.Conv2d, norm: BatchNorm | InstanceNorm) -> nn.Conv2d:
+    """A convolution that does what ``conv`` followed by the frozen ``norm`` does.
+
+    y = s * (W x + b) + t = (s W) x + (s b + t), per output channel. Computed in float64, so the
+    folded float32 weights are the nearest ones.
+    """
+    scale, shift = affine_of(norm)
+    folded = nn.Conv2d(
+        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride,  # pyright: ignore
+        padding=conv.padding, dilation=conv.dilation, groups=conv.groups, bias=True,  # pyright: ignore
+    )
+    folded.weight.copy_(conv.weight.double() * scale.reshape(-1, 1, 1, 1))
+    assert folded.bias is not None
+    folded.bias.copy_(shift if conv.bias is None else conv.bias.double() * scale + shift)
+    return folded.to(conv.weight.device)
+
+
+def fold_norms(module: Module) -> Module:
+    """A copy in which every frozen norm is folded into the convolution before it.
+
+    Raises:
+        ValueError: a norm is live, or does not follow a convolution.
+    """
+
+    def fold(sequence: nn.Sequential, index: int) -> None:
+        norm = sequence[index]
+        assert isinstance(norm, (BatchNorm, InstanceNorm))
+        if norm.live:
+            raise ValueError("live norms depend on the picture and cannot be folded")
+        before = sequence[index - 1]
+        sequence[index - 1] = replace_last_conv(before, fold_into(last_conv(before), norm))
+        sequence[index] = nn.Identity()
+
+    return _replace_norms(module, fold)
+
+
+def spell_out_live_norms(module: Module) -> Module:
+    """A copy in which every norm is an `ExplicitLiveNorm`, for exporters."""
+
+    def spell_out(sequence: nn.Sequential, index: int) -> None:
+        norm = sequence[index]
+        assert isinstance(norm, (BatchNorm, InstanceNorm))
+        sequence[index] = ExplicitLiveNorm(norm)
+
+    return _replace_norms(module, spell_out)
+
+
+def _replace_norms(module: Module, replace: Callable[[nn.Sequential, int], None]) -> Module:
+    module = copy.deepcopy(module).eval()
+    for part in list(module.modules()):
+        if isinstance(part, nn.Sequential):
+            for index in range(1, len(part)):
+                if isinstance(part[index], (BatchNorm, InstanceNorm)):
+                    replace(part, index)
+    left = list(norms(module))
+    if left:
+        raise ValueError(f"norms that follow no convolution: {', '.join(left)}")
+    return module

@@ -1,0 +1,71 @@
+"""How far an output pixel sees, from the network's structure.
+
+Interval arithmetic backwards: the input pixels behind output pixels [a, b] are
+[a*s - p, b*s - p + k - 1] for a convolution (kernel k, stride s, padding p) and
+[floor(a/r), floor(b/r)] for nearest enlargement by r (Araujo, Norris, Sim, "Computing Receptive
+Fields of Convolutional Neural Networks", Distill 2019, for the general case).
+"""
+
+from __future__ import annotations
+
+from .generator import SIZE_MULTIPLE
+from .mobilenetv2 import InvertedResidual, mobilenetv2_features
+from .registry import get_backbone
+
+Interval = tuple[int, int]
+
+
+def receptive_radius_px(backbone: str) -> int:
+    """Largest distance, in pixels, from an output pixel to an input pixel it depends on.
+
+    The same for dense and separable convolutions; the worst over all positions modulo 32.
+    Holds for frozen norms only: live statistics depend on every pixel.
+    """
+    far = 64 * SIZE_MULTIPLE  # away from zero, so that floor and borders do not matter
+    radius = 0
+    for position in range(far, far + SIZE_MULTIPLE):
+        low, high = _behind(get_backbone(backbone).stages, (position, position))
+        radius = max(radius, position - low, high - position)
+    return radius
+
+
+def _behind(stages: tuple[tuple[int, int], ...], full: Interval) -> Interval:
+    """Input interval behind an output interval, following `Generator.forward` backwards."""
+    half = _shrink(_conv(full), 2)  # final, then x2: on smooth2's output, 1/2
+    half = _conv(half)  # smooth2's input: lateral0 + x2 of smooth
+    quarter = _conv(_shrink(half, 2))  # smooth's input: the concat, 1/4
+    needed: dict[int, Interval] = {0: half}
+    for level, factor in ((1, 1), (2, 2), (3, 4), (4, 8)):
+        needed[level] = _conv(_conv(_shrink(quarter, factor)))  # the head's two convolutions
+    for level in (1, 2, 3):  # td3, td2, td1: a map needs its lateral and the map below
+        needed[level] = _conv(needed[level])
+        needed[level + 1] = _union(needed[level + 1], _shrink(needed[level], 2))
+    layers = list(mobilenetv2_features(stages[-1][1]))
+    needed_below = needed[4]
+    for level in (4, 3, 2, 1, 0):
+        needed_below = _union(needed_below, needed[level])
+        for layer in reversed(layers[slice(*stages[level])]):
+            needed_below = _layer(layer, needed_below)
+    return needed_below
+
+
+def _layer(layer: object, interval: Interval) -> Interval:
+    """A backbone layer holds one 3x3; the identity beside it never sees further."""
+    if isinstance(layer, InvertedResidual):
+        strides = [m.stride[0] for m in layer.conv if getattr(m, "kernel_size", None) == (3, 3)]  # pyright: ignore
+    else:
+        strides = [layer[0].stride[0]]  # pyright: ignore - the stem
+    return _conv(interval, stride=strides[0])  # pyright: ignore
+
+
+def _conv(interval: Interval, stride: int = 1) -> Interval:
+    """3x3, padding 1."""
+    return interval[0] * stride - 1, interval[1] * stride + 1
+
+
+def _shrink(interval: Interval, factor: int) -> Interval:
+    return interval[0] // factor, interval[1] // factor
+
+
+def _union(first: Interval, second: Interval) -> Interval:
+    return min(first[0], second[0]), max(first[1], second[1])

@@ -1,0 +1,1 @@
+"""Opens exported artifacts and runs them on pictures: numpy plus one lazily imported SDK each."""

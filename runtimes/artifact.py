@@ -1,0 +1,224 @@
+"""The manifest: what an artifact is, what made it, and how far it is from PyTorch.
+
+``model.onnx`` travels with ``model.onnx.json``. Everything downstream reads it; nothing retypes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .files import replacing, sha256_of, size_of
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One tensor at the artifact's border.
+
+    ``shape`` holds ints, or names for free sides (``"height"``); ``value_range`` is inclusive.
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
+    layout: str = "NCHW"
+    colour: str = "RGB"
+    value_range: tuple[float, float] = (-1.0, 1.0)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Fixed ``(height, width)`` in pixels, or None if the artifact takes any size."""
+        height, width = self.shape[self.layout.index("H")], self.shape[self.layout.index("W")]
+        if isinstance(height, int) and isinstance(width, int):
+            return height, width
+        return None
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """Where the weights came from: SHA-256 of the file as read, and its name or address."""
+
+    sha256: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Which pictures set the quantisation ranges, and under which recipe."""
+
+    images: int
+    list_sha256: str
+    recipe: str
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Artifact against PyTorch, right after export; dB and intensities on uint8 RGB.
+
+    ``psnr_db`` and ``ssim`` are the means over the pictures of uint8 output against uint8 output,
+    ``worst_psnr_db`` is the lowest; infinite (identical) is written as null. ``max_abs`` is the
+    largest difference of the float outputs in [-1, 1]; ``residual_snr_db`` is measured on
+    (output - input), since the network only makes a residual. ``emulated`` marks numbers that
+    did not come from the target's own runtime.
+    """
+
+    reference: str
+    pictures: int
+    picture_set: str
+    psnr_db: float
+    worst_psnr_db: float
+    worst_picture: str
+    ssim: float
+    max_abs: float
+    residual_snr_db: float
+    tolerance_psnr_db: float
+    ran_on: str
+    emulated: bool
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that a user of an artifact must know; see the field names.
+
+    ``norm`` is ``frozen`` (running statistics, folded) or ``live`` (statistics of the picture).
+    ``receptive_radius_px`` is how far an output pixel sees, None for live norms (everything).
+    ``macs`` counts convolutions only, at ``macs_size`` (height, width).
+    """
+
+    target: str
+    backbone: str
+    checkpoint: CheckpointInfo
+    norm: str
+    input: TensorSpec
+    output: TensorSpec
+    size_multiple: int
+    receptive_radius_px: int | None
+    params: int
+    macs: int | None
+    macs_size: tuple[int, int] | None
+    bytes: int
+    sha256: str
+    tools: dict[str, str]
+    parity: Parity | None = None
+    rewrites: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, plus ``digest``, the SHA-256 over all other fields."""
+        body: dict[str, Any] = _plain(dataclasses.asdict(self))
+        body["digest"] = _digest(body)
+        return body
+
+    @staticmethod
+    def from_dict(body: dict[str, Any], *, origin: str) -> Manifest:
+        """Rebuild from `to_dict`'s output.
+
+        Raises:
+            ValueError: fields are missing or unknown, the schema is another version's, or the
+                digest says that somebody edited the text.
+        """
+        body = dict(body)
+        version = body.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise ValueError(
+                f"{origin}: manifest schema {version!r}, this version reads {SCHEMA_VERSION}; "
+                "export the artifact again"
+            )
+        digest = body.pop("digest", None)
+        if digest != _digest(body):
+            raise ValueError(
+                f"{origin}: manifest was altered after export (its digest does not match); "
+                "restore it or export the artifact again"
+            )
+        try:
+            return _build(body)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{origin}: not a manifest of this version ({error})") from error
+
+
+def manifest_path(artifact: Path) -> Path:
+    """``model.onnx`` -> ``model.onnx.json``."""
+    return artifact.with_name(artifact.name + ".json")
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Write the manifest's JSON to ``path``, whole or not at all."""
+    text = json.dumps(manifest.to_dict(), indent=2, allow_nan=False) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_manifest(artifact: Path) -> Manifest:
+    """Read the manifest beside ``artifact`` and check that both are as they were exported.
+
+    Raises:
+        FileNotFoundError: the artifact or its manifest is not there.
+        ValueError: the manifest is unreadable or was altered, or the artifact's hash is another.
+    """
+    if not artifact.exists():
+        raise FileNotFoundError(f"{artifact}: no such file; make one with deblur-export")
+    beside = manifest_path(artifact)
+    if not beside.exists():
+        raise FileNotFoundError(
+            f"{artifact}: its manifest {beside.name} is missing; keep the two files together, "
+            "or export the artifact again"
+        )
+    try:
+        body = json.loads(beside.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{beside}: not JSON ({error}); export the artifact again") from error
+    if not isinstance(body, dict):
+        raise ValueError(f"{beside}: not a manifest; export the artifact again")
+    manifest = Manifest.from_dict(body, origin=str(beside))
+    if size_of(artifact) != manifest.bytes or sha256_of(artifact) != manifest.sha256:
+        raise ValueError(
+            f"{artifact}: not the file its manifest describes (SHA-256 differs); "
+            "export the artifact again"
+        )
+    return manifest
+
+
+def _plain(value: Any) -> Any:
+    """JSON types only; +inf (identical pictures) becomes null, NaN is refused."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        if math.isnan(value) or value == -math.inf:
+            raise ValueError(f"a manifest cannot hold {value}")
+        return None if value == math.inf else value
+    return value
+
+
+def _digest(body: dict[str, Any]) -> str:
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _build(body: dict[str, Any]) -> Manifest:
+    for key in ("input", "output"):
+        spec = dict(body[key])
+        spec["shape"] = tuple(spec["shape"])
+        spec["value_range"] = tuple(spec["value_range"])
+        body[key] = TensorSpec(**spec)
+    body["checkpoint"] = CheckpointInfo(**body["checkpoint"])
+    if body["parity"] is not None:
+        infinite = ("psnr_db", "worst_psnr_db", "residual_snr_db")
+        parity = {k: math.inf if v is None and k in infinite else v for k, v in
+                  body["parity"].items()}
+        body["parity"] = Parity(**parity)
+    if body["calibration"] is not None:
+        body["calibration"] = Calibration(**body["calibration"])
+    if body["macs_size"] is not None:
+        body["macs_size"] = tuple(body["macs_size"])
+    body["rewrites"] = tuple(body["rewrites"])
+    return Manifest(**body)

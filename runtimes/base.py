@@ -1,0 +1,191 @@
+"""The contract of every runner: the public method checks, the private one works.
+
+Shapes: N = batch, C = 3 (RGB), H, W = pixels.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar
+
+import numpy as np
+
+from .artifact import Manifest, read_manifest
+from .registry import runtime_for
+from .tiling import Progress, TilingOptions, deblur_picture
+
+
+class Runner(ABC):
+    """Opens one artifact and infers. Use as a context manager, or call `close`.
+
+    A subclass writes ``_open`` and ``_infer`` (and ``_close`` if it holds something).
+    ``reuses_output`` says whether `infer` may hand out the same buffer twice; a caller that keeps
+    a result of such a runner must copy it.
+    """
+
+    reuses_output: ClassVar[bool] = False
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+
+    def __init__(self, path: Path, manifest: Manifest, *, threads: int, device: str) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.threads = threads
+        self.device = device
+        self._closed = False
+        self._open()
+
+    @classmethod
+    def read_manifest(cls, path: Path) -> Manifest:
+        """The manifest of an artifact; a runner whose files carry it inside overrides this."""
+        return read_manifest(path)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Fixed ``(height, width)`` that `infer` takes, or None for any multiple."""
+        return self.manifest.input.size
+
+    @property
+    def precision(self) -> str:
+        """The arithmetic that inference really runs in, as far as the runtime tells."""
+        return "fp32"
+
+    def describe(self) -> str:
+        """Device, threads and precision in one line, for tables and reports."""
+        return f"{self.device}, {self.threads} threads, {self.precision}"
+
+    def infer(self, image: np.ndarray) -> np.ndarray:
+        """Deblur one batch.
+
+        Args:
+            image: float32 (N, 3, H, W), RGB in [-1, 1], C-contiguous; H and W are the artifact's
+                size, or multiples of ``manifest.size_multiple`` where the size is free.
+
+        Returns:
+            float32 (N, 3, H, W), RGB in [-1, 1]. See ``reuses_output``.
+
+        Raises:
+            TypeError: not a float32 numpy array.
+            ValueError: wrong shape or range, not finite, or the runner is closed; also if the
+                artifact answers with another shape or with NaN.
+        """
+        self._check_input(image)
+        result = self._infer(image)
+        if result.shape != image.shape:
+            raise ValueError(f"{self.path}: gave shape {result.shape} for input {image.shape}")
+        # The sum is NaN or infinite if any element is, and costs a tenth of isfinite().all().
+        if not np.isfinite(np.sum(result, dtype=np.float32)):
+            raise ValueError(f"{self.path}: the output holds NaN or infinity; do not use this file")
+        return result
+
+    def deblur(
+        self,
+        picture: np.ndarray,
+        options: TilingOptions | None = None,
+        progress: Progress | None = None,
+    ) -> np.ndarray:
+        """Deblur a whole picture of any size: pad, tile if needed, blend, crop.
+
+        Args:
+            picture: uint8 or uint16 (H, W, 3), RGB.
+            options: Padding protocol, tile and overlap; see `TilingOptions`.
+            progress: Called with (tiles done, tiles in all).
+
+        Returns:
+            The same shape and dtype.
+
+        Raises:
+            ValueError: wrong shape or dtype, or the options do not fit the artifact.
+        """
+        return deblur_picture(
+            self.infer,
+            picture,
+            size=self.size,
+            multiple=self.manifest.size_multiple,
+            receptive_radius_px=self.manifest.receptive_radius_px,
+            options=options or TilingOptions(),
+            progress=progress,
+        )
+
+    def close(self) -> None:
+        """Give back what the runner holds; safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            self._close()
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Load ``self.path`` for ``self.threads`` and ``self.device``."""
+
+    @abstractmethod
+    def _infer(self, image: np.ndarray) -> np.ndarray:
+        """Run a checked float32 NCHW batch and return the same shape."""
+
+    def _close(self) -> None:  # noqa: B027 - most runners hold nothing; overriding is a choice
+        """Release SDK objects."""
+
+    def _check_input(self, image: np.ndarray) -> None:
+        if self._closed:
+            raise ValueError(f"{self.path}: the runner is closed")
+        if not isinstance(image, np.ndarray) or image.dtype != np.float32:
+            kind = getattr(image, "dtype", type(image).__name__)
+            raise TypeError(f"infer takes a float32 numpy array, not {kind}")
+        if image.ndim != 4 or image.shape[0] < 1 or image.shape[1] != 3:
+            raise ValueError(f"infer takes shape (N, 3, H, W), not {image.shape}")
+        height, width = image.shape[2:]
+        multiple = self.manifest.size_multiple
+        if self.size is not None and (height, width) != self.size:
+            raise ValueError(
+                f"{self.path} takes {self.size[0]}x{self.size[1]} (HxW), not {height}x{width}"
+            )
+        if height % multiple or width % multiple or not height or not width:
+            raise ValueError(f"sides must be multiples of {multiple}, not {height}x{width}")
+        low, high = float(image.min()), float(image.max())
+        # NaN compares false, so this refuses it too. 1e-3: room for a caller's rounding.
+        if not (low >= -1.001 and high <= 1.001):
+            raise ValueError(f"infer takes values in [-1, 1], not [{low:.4g}, {high:.4g}]")
+
+
+def open_runner(path: str | Path, *, threads: int = 0, device: str = "cpu") -> Runner:
+    """Open an artifact or checkpoint with the runner for its suffix.
+
+    Args:
+        path: The file; its manifest must lie beside it.
+        threads: CPU threads; 0 takes all that this process may use.
+        device: ``cpu`` or ``cuda``.
+
+    Raises:
+        FileNotFoundError: the file or its manifest is missing.
+        ValueError: unknown suffix or device, or file and manifest do not belong together.
+        MissingDependencyError: the runtime is not installed.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; make one with deblur-export")
+    runner = runtime_for(path).runner
+    if device not in runner.devices:
+        raise ValueError(f"{path.suffix} runs on {' or '.join(runner.devices)}, not {device!r}")
+    if threads < 0:
+        raise ValueError(f"threads must be 0 (all) or more, not {threads}")
+    manifest = runner.read_manifest(path)
+    return runner(path, manifest, threads=threads or usable_cores(), device=device)
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

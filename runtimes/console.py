@@ -1,0 +1,94 @@
+"""What all commands share: error lines, exit codes, progress bars, JSON on standard output."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DONE, FAILED, USAGE = 0, 1, 2
+# Errors whose text is meant for the user. Anything else is our fault and keeps its traceback.
+USER_ERRORS = (ValueError, OSError, ImportError, MemoryError)
+
+
+def run_command(
+    parser: argparse.ArgumentParser,
+    work: Callable[[argparse.Namespace], int],
+    argv: list[str] | None,
+) -> int:
+    """Parse, work, and turn a user error into one line on standard error and exit code 1.
+
+    argparse itself exits with 2 on wrong usage. ``EDGEDEBLUR_DEBUG=1`` shows the traceback.
+    """
+    arguments = parser.parse_args(argv)
+    try:
+        return work(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{parser.prog}: interrupted\n")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) went away; pointing stdout at nothing keeps the
+        # interpreter from complaining again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except USER_ERRORS as error:
+        if os.environ.get("EDGEDEBLUR_DEBUG"):
+            raise
+        sys.stderr.write(f"{parser.prog}: error: {one_line(error)}\n")
+        return FAILED
+
+
+def one_line(error: BaseException) -> str:
+    """An error's text on a single line; never empty."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return f"out of memory ({text or 'no detail'}); try a smaller --tile or fewer --threads"
+    return text or type(error).__name__
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A Rich console; tables go to standard output, progress and remarks to standard error."""
+    from rich.console import Console as RichConsole
+
+    # Rich wraps at 80 columns when it cannot see a terminal, which breaks tables in log files.
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 160
+    return RichConsole(stderr=stderr, width=width, highlight=False, soft_wrap=False)
+
+
+@contextlib.contextmanager
+def progress_bar(description: str, *, enabled: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error; yields ``update(done, total)``.
+
+    Silent if standard error is not a terminal, so that logs stay readable.
+    """
+    if not enabled or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_json(body: Any) -> None:
+    """One JSON document on standard output; NaN and infinities are refused."""
+    sys.stdout.write(json.dumps(body, indent=2, allow_nan=False) + "\n")
