@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from http.client import HTTPException, HTTPResponse
@@ -76,7 +75,7 @@ def _fetch(
     headers = {"User-Agent": "edgedeblur"}
     if have:
         headers["Range"] = f"bytes={have}-"
-    request = urllib.request.Request(address, headers=headers)  # noqa: S310 - addresses are ours
+    request = urllib.request.Request(address, headers=headers)
     with cast("HTTPResponse", urllib.request.urlopen(request, timeout=timeout_s)) as answer:
         if answer.headers.get_content_type() == "text/html":
             raise _UnfitError("answered with a web page instead of the file")
@@ -86,16 +85,24 @@ def _fetch(
         declared = answer.headers.get("Content-Length")
         if declared is not None and have + int(declared) != size_bytes:
             raise _UnfitError(f"offers {have + int(declared)} bytes, expected {size_bytes}")
-        with part.open("ab" if have else "wb") as stream:
-            while block := answer.read(_BLOCK):
-                have += len(block)
-                if have > size_bytes:
-                    raise _UnfitError(f"sent more than the expected {size_bytes} bytes")
-                stream.write(block)
-                if progress is not None:
-                    progress(have, size_bytes)
+        have = _append(answer, part, have, size_bytes, progress)
     if have < size_bytes:
         raise _UnfitError(f"broke off after {have} of {size_bytes} bytes")
+
+
+def _append(
+    answer: HTTPResponse, part: Path, have: int, size_bytes: int, progress: Progress | None
+) -> int:
+    """Write the body behind the ``have`` bytes that are there; the bytes there are now."""
+    with part.open("ab" if have else "wb") as stream:
+        while block := answer.read(_BLOCK):
+            have += len(block)
+            if have > size_bytes:
+                raise _UnfitError(f"sent more than the expected {size_bytes} bytes")
+            stream.write(block)
+            if progress is not None:
+                progress(have, size_bytes)
+    return have
 
 
 def _range_start(answer: HTTPResponse) -> int:

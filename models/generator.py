@@ -112,7 +112,7 @@ class Generator(nn.Module):
         self.final = conv3x3(_SMOOTH2, 3, bias=True, separable=separable)
 
     def forward(self, image: Tensor) -> Tensor:
-        """float (N, 3, H, W), RGB in [-1, 1] -> the same shape and range."""
+        """Float (N, 3, H, W), RGB in [-1, 1] -> the same shape and range."""
         map0, map1, map2, map3, map4 = self.fpn(image)
         merged = torch.cat(  # (N, 256, H/4, W/4)
             [

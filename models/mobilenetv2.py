@@ -1,4 +1,4 @@
-"""MobileNetV2's feature layers (Sandler et al., CVPR 2018, table 2), named as in the checkpoints."""
+"""MobileNetV2's feature layers (Sandler et al., CVPR 2018, table 2), named as released."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class InvertedResidual(nn.Module):
         self.add = stride == 1 and channels_in == channels_out
         layers: list[nn.Module] = []
         if expansion != 1:
-            layers += _conv_norm(channels_in, hidden, 1) + [nn.ReLU6(inplace=True)]
+            layers += [*_conv_norm(channels_in, hidden, 1), nn.ReLU6(inplace=True)]
         layers += _conv_norm(hidden, hidden, 3, stride=stride, groups=hidden)
         layers += [nn.ReLU6(inplace=True)]
         layers += _conv_norm(hidden, channels_out, 1)

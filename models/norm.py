@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -22,32 +22,39 @@ Module = TypeVar("Module", bound=nn.Module)
 NORM_MODES = ("frozen", "live")
 
 
-class _LiveMixin:
-    """Adds `live` to a norm layer: in eval mode, normalise by the picture's own statistics."""
-
-    live: bool = False
-    training: bool
-    weight: Any
-    bias: Any
-    eps: float
-
-    def forward(self, image: Tensor) -> Tensor:
-        # (N, C, H, W) -> same. Per picture, so a batch gives what its pictures give one by one;
-        # for N = 1 this equals BatchNorm's and InstanceNorm's training arithmetic.
-        if self.live and not self.training:
-            return F.instance_norm(image, weight=self.weight, bias=self.bias, eps=self.eps)
-        return super().forward(image)  # pyright: ignore
-
-
-class BatchNorm(_LiveMixin, nn.BatchNorm2d):
+class BatchNorm(nn.BatchNorm2d):
     """`nn.BatchNorm2d` with the choice of live statistics at inference."""
 
+    live: bool = False
 
-class InstanceNorm(_LiveMixin, nn.InstanceNorm2d):
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class's name for it
+        """(N, C, H, W) -> same."""
+        return (
+            _by_picture(self, input) if self.live and not self.training else super().forward(input)
+        )
+
+
+class InstanceNorm(nn.InstanceNorm2d):
     """The decoder norm of the released networks: no affine part, running statistics kept."""
+
+    live: bool = False
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, affine=False, track_running_stats=True)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class's name for it
+        """(N, C, H, W) -> same."""
+        return (
+            _by_picture(self, input) if self.live and not self.training else super().forward(input)
+        )
+
+
+def _by_picture(norm: nn.BatchNorm2d | nn.InstanceNorm2d, image: Tensor) -> Tensor:
+    """Normalise each picture by its own statistics, so a batch gives what its pictures give.
+
+    For one picture this is what BatchNorm and InstanceNorm compute in training.
+    """
+    return F.instance_norm(image, weight=norm.weight, bias=norm.bias, eps=norm.eps)
 
 
 DECODER_NORMS: dict[str, type[BatchNorm] | type[InstanceNorm]] = {
@@ -115,10 +122,13 @@ def reestimate(generator: nn.Module, pictures: Iterable[Tensor]) -> int:
         ValueError: no picture, or statistics that are not finite.
     """
     layers = norms(generator)
-    sums = {name: (torch.zeros(n.num_features), torch.zeros(n.num_features))
-            for name, n in layers.items()}
-    hooks = [norm.register_forward_pre_hook(_accumulate(sums[name]))
-             for name, norm in layers.items()]
+    sums = {
+        name: (torch.zeros(n.num_features), torch.zeros(n.num_features))
+        for name, n in layers.items()
+    }
+    hooks = [
+        norm.register_forward_pre_hook(_accumulate(sums[name])) for name, norm in layers.items()
+    ]
     before = {name: (norm.live, norm.training) for name, norm in layers.items()}
     count = 0
     try:
@@ -140,8 +150,8 @@ def reestimate(generator: nn.Module, pictures: Iterable[Tensor]) -> int:
     return count
 
 
-def _accumulate(sums: tuple[Tensor, Tensor]) -> Any:
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+def _accumulate(sums: tuple[Tensor, Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+    def hook(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         image = inputs[0].float()  # (N, C, H, W)
         variance, mean = torch.var_mean(image, dim=(2, 3))  # unbiased, (N, C)
         sums[0].add_(mean.mean(dim=0).cpu())
@@ -182,14 +192,11 @@ def fold_into(conv: nn.Conv2d, norm: BatchNorm | InstanceNorm) -> nn.Conv2d:
     folded float32 weights are the nearest ones.
     """
     scale, shift = affine_of(norm)
-    folded = nn.Conv2d(
-        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride,  # pyright: ignore
-        padding=conv.padding, dilation=conv.dilation, groups=conv.groups, bias=True,  # pyright: ignore
-    )
+    folded = copy.deepcopy(conv)
+    folded.bias = nn.Parameter(torch.zeros(conv.out_channels, device=conv.weight.device))
     folded.weight.copy_(conv.weight.double() * scale.reshape(-1, 1, 1, 1))
-    assert folded.bias is not None
     folded.bias.copy_(shift if conv.bias is None else conv.bias.double() * scale + shift)
-    return folded.to(conv.weight.device)
+    return folded
 
 
 def fold_norms(module: Module) -> Module:

@@ -21,12 +21,19 @@ def receptive_radius_px(backbone: str) -> int:
     The same for dense and separable convolutions; the worst over all positions modulo 32.
     Holds for frozen norms only: live statistics depend on every pixel.
     """
-    far = 64 * SIZE_MULTIPLE  # away from zero, so that floor and borders do not matter
     radius = 0
-    for position in range(far, far + SIZE_MULTIPLE):
-        low, high = _behind(get_backbone(backbone).stages, (position, position))
+    for position in range(SIZE_MULTIPLE):
+        low, high = seen_from(backbone, position)
         radius = max(radius, position - low, high - position)
     return radius
+
+
+def seen_from(backbone: str, position: int) -> Interval:
+    """First and last input row (or column) that output row ``position`` depends on.
+
+    The picture's borders are left out of account, so the first may be negative.
+    """
+    return _behind(get_backbone(backbone).stages, (position, position))
 
 
 def _behind(stages: tuple[tuple[int, int], ...], full: Interval) -> Interval:

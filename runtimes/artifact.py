@@ -89,7 +89,8 @@ class Manifest:
 
     ``norm`` is ``frozen`` (running statistics, folded) or ``live`` (statistics of the picture).
     ``receptive_radius_px`` is how far an output pixel sees, None for live norms (everything).
-    ``macs`` counts convolutions only, at ``macs_size`` (height, width).
+    ``macs`` counts convolutions only, at ``macs_size`` (height, width). ``freezing_psnr_db`` is
+    the PSNR between frozen and live PyTorch outputs if a checkpoint trained live was frozen.
     """
 
     target: str
@@ -109,6 +110,7 @@ class Manifest:
     parity: Parity | None = None
     rewrites: tuple[str, ...] = ()
     calibration: Calibration | None = None
+    freezing_psnr_db: float | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -186,7 +188,7 @@ def read_manifest(artifact: Path) -> Manifest:
     return manifest
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     """JSON types only; +inf (identical pictures) becomes null, NaN is refused."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -212,9 +214,9 @@ def _build(body: dict[str, Any]) -> Manifest:
         body[key] = TensorSpec(**spec)
     body["checkpoint"] = CheckpointInfo(**body["checkpoint"])
     if body["parity"] is not None:
-        infinite = ("psnr_db", "worst_psnr_db", "residual_snr_db")
-        parity = {k: math.inf if v is None and k in infinite else v for k, v in
-                  body["parity"].items()}
+        parity: dict[str, Any] = dict(body["parity"])
+        for name in ("psnr_db", "worst_psnr_db", "residual_snr_db"):
+            parity[name] = math.inf if parity[name] is None else parity[name]
         body["parity"] = Parity(**parity)
     if body["calibration"] is not None:
         body["calibration"] = Calibration(**body["calibration"])

@@ -145,6 +145,9 @@ class Runner(ABC):
             raise TypeError(f"infer takes a float32 numpy array, not {kind}")
         if image.ndim != 4 or image.shape[0] < 1 or image.shape[1] != 3:
             raise ValueError(f"infer takes shape (N, 3, H, W), not {image.shape}")
+        batch = self.manifest.input.shape[0]
+        if isinstance(batch, int) and image.shape[0] != batch:
+            raise ValueError(f"{self.path} takes {batch} picture(s) at once, not {image.shape[0]}")
         height, width = image.shape[2:]
         multiple = self.manifest.size_multiple
         if self.size is not None and (height, width) != self.size:

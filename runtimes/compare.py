@@ -66,10 +66,30 @@ def residual_snr_db(output: np.ndarray, reference: np.ndarray, image: np.ndarray
         ValueError: shapes differ, an array is empty or not finite, or the reference changes
             nothing (then there is no signal to compare with).
     """
+    return energy_snr_db(*residual_energy(output, reference, image))
+
+
+def residual_energy(
+    output: np.ndarray, reference: np.ndarray, image: np.ndarray
+) -> tuple[float, float]:
+    """Sums of squares ``(signal, noise)`` behind `residual_snr_db`, to add up over tiles.
+
+    Raises:
+        ValueError: shapes differ, or an array is empty or not finite.
+    """
     _check_floats(output, reference)
     _check_floats(reference, image)
     signal = float(np.sum(np.square(reference.astype(np.float64) - image)))
     noise = float(np.sum(np.square(output.astype(np.float64) - reference)))
+    return signal, noise
+
+
+def energy_snr_db(signal: float, noise: float) -> float:
+    """``10 log10(signal / noise)``; infinite without noise.
+
+    Raises:
+        ValueError: no signal: the reference changes nothing.
+    """
     if signal == 0.0:
         raise ValueError("the reference network changed nothing: its residual is zero everywhere")
     return math.inf if noise == 0.0 else 10.0 * math.log10(signal / noise)

@@ -7,15 +7,17 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
+
+from .optional import MissingDependencyError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 DONE, FAILED, USAGE = 0, 1, 2
 # Errors whose text is meant for the user. Anything else is our fault and keeps its traceback.
-USER_ERRORS = (ValueError, OSError, ImportError, MemoryError)
+USER_ERRORS = (ValueError, OSError, MissingDependencyError, MemoryError)
 
 
 def run_command(
@@ -63,13 +65,15 @@ def console(*, stderr: bool = False) -> Console:
 
 
 @contextlib.contextmanager
-def progress_bar(description: str, *, enabled: bool = True) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(
+    description: str, *, enabled: bool = True
+) -> Generator[Callable[[int, int], None]]:
     """A progress bar on standard error; yields ``update(done, total)``.
 
     Silent if standard error is not a terminal, so that logs stay readable.
     """
     if not enabled or not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield lambda _done, _total: None
         return
     from rich.progress import (
         BarColumn,
@@ -81,14 +85,17 @@ def progress_bar(description: str, *, enabled: bool = True) -> Iterator[Callable
     )
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def print_json(body: Any) -> None:
+def print_json(body: object) -> None:
     """One JSON document on standard output; NaN and infinities are refused."""
     sys.stdout.write(json.dumps(body, indent=2, allow_nan=False) + "\n")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 
@@ -51,7 +50,7 @@ def check_writable(target: Path, *, force: bool) -> None:
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path) -> Generator[Path]:
     """Give a temporary path beside ``target``; rename it to ``target`` if the block succeeds.
 
     The temporary name keeps the suffix, since many writers choose the format by it. Whatever
@@ -68,7 +67,7 @@ def replacing(target: Path) -> Iterator[Path]:
         yield temporary
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as error:
         if error.filename is not None and temporary_folder is None:
             message = f"cannot write {target} ({error.strerror}); choose another output"

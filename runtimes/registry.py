@@ -29,9 +29,7 @@ class Runtime:
 _RUNTIMES: dict[str, Runtime] = {}
 
 
-def runtime(
-    name: str, *, formats: tuple[str, ...], module: str, extra: str
-) -> Callable[[T], T]:
+def runtime(name: str, *, formats: tuple[str, ...], module: str, extra: str) -> Callable[[T], T]:
     """Class decorator that registers a runner; a duplicate name or suffix raises ValueError."""
 
     def register(runner: T) -> T:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from .base import Runner
-from .optional import require
+from .optional import MissingDependencyError, require
 from .registry import runtime
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -31,7 +31,7 @@ class OrtRunner(Runner):
         ort = require("onnxruntime", extra="onnx")
         provider = _PROVIDERS[self.device]
         if provider not in ort.get_available_providers():
-            raise ImportError(
+            raise MissingDependencyError(
                 f"this onnxruntime has no {provider}; install it with: "
                 "pip uninstall onnxruntime && pip install onnxruntime-gpu, on a machine with "
                 "an NVIDIA driver"
@@ -42,10 +42,10 @@ class OrtRunner(Runner):
         options.log_severity_level = 3  # errors; warnings about unused nodes help no user
         try:
             self._session = ort.InferenceSession(str(self.path), options, providers=[provider])
-        except Exception as error:  # noqa: BLE001 - its exceptions share no base below Exception
+        except Exception as error:
             raise ValueError(f"{self.path}: onnxruntime cannot load it ({error})") from error
         if provider not in self._session.get_providers():
-            raise ImportError(
+            raise MissingDependencyError(
                 f"onnxruntime could not start {provider}; check nvidia-smi and that the CUDA and "
                 "cuDNN versions are those onnxruntime-gpu was built for"
             )

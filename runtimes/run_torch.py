@@ -14,13 +14,11 @@ import numpy as np
 from .artifact import CheckpointInfo, Manifest, TensorSpec
 from .base import Runner
 from .files import size_of
-from .optional import require, version_of
+from .optional import MissingDependencyError, require, version_of
 from .registry import runtime
 
 
-@runtime(
-    "torch", formats=(".safetensors", ".h5", ".pth", ".pt"), module="torch", extra=""
-)
+@runtime("torch", formats=(".safetensors", ".h5", ".pth", ".pt"), module="torch", extra="")
 class TorchRunner(Runner):
     """The generator itself: frozen norms are folded, live norms use the picture's statistics."""
 
@@ -37,7 +35,7 @@ class TorchRunner(Runner):
         from ..models.norm import fold_norms
 
         if self.device == "cuda" and not torch.cuda.is_available():
-            raise ImportError(
+            raise MissingDependencyError(
                 "PyTorch sees no CUDA device; check nvidia-smi, or use --device cpu"
             )
         torch.set_num_threads(self.threads)

@@ -1,0 +1,1 @@
+"""Paired sample pictures with their licences; the default data of `deblur-bench`."""

@@ -1,0 +1,57 @@
+"""What a converter gets: the prepared network, and the request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..runtimes.artifact import TensorSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..models.checkpoint import Checkpoint
+    from ..models.generator import Generator
+
+INPUT_NAME, OUTPUT_NAME = "image", "deblurred"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network that any exporter can take: no norm layers, no dead parameters, eval mode.
+
+    Attributes:
+        module: float32 (N, 3, H, W) in [-1, 1] -> the same.
+        reference: The unprepared generator in the same norm mode; what parity is measured to.
+        checkpoint: Where the weights came from.
+        norm: ``frozen`` or ``live``.
+        rewrites: Names of the exact rewrites applied, in order.
+    """
+
+    module: nn.Module
+    reference: Generator
+    checkpoint: Checkpoint
+    norm: str
+    rewrites: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExportSpec:
+    """What to build.
+
+    Attributes:
+        target: Name of the target.
+        size: (height, width) in pixels, multiples of 32; with ``dynamic`` the size to trace at.
+        dynamic: Whether height and width stay free.
+        embed: Text that goes into the artifact where its format has room.
+    """
+
+    target: str
+    size: tuple[int, int]
+    dynamic: bool = False
+    embed: dict[str, str] = field(default_factory=dict)
+
+    def tensor(self, name: str) -> TensorSpec:
+        """float32 NCHW RGB in [-1, 1] of the requested size, with one picture per batch."""
+        sides: tuple[int | str, int | str] = ("height", "width") if self.dynamic else self.size
+        return TensorSpec(name=name, shape=(1, 3, *sides), dtype="float32")

@@ -1,0 +1,137 @@
+"""The frame around every convert: nobody writes an artifact except through `produce`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..models.counting import conv_macs
+from ..models.generator import SIZE_MULTIPLE
+from ..models.receptive import receptive_radius_px
+from ..runtimes.artifact import CheckpointInfo, Manifest, manifest_path, write_manifest
+from ..runtimes.files import check_writable, replacing, sha256_of, size_of
+from ..runtimes.optional import require, version_of
+from ..runtimes.registry import runtime_for
+from .graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
+from .registry import Target
+from .verify import compare_outputs, load_probes, measure_parity, run_reference
+
+if TYPE_CHECKING:
+    from ..models.checkpoint import Checkpoint
+
+Say = Callable[[str], None]
+EMBED_KEY = "edgedeblur.manifest"
+
+
+def produce(
+    target: Target,
+    checkpoint: Checkpoint,
+    spec: ExportSpec,
+    output: Path,
+    *,
+    norm: str,
+    force: bool = False,
+    threads: int = 1,
+    say: Say = lambda _: None,
+) -> Manifest:
+    """Convert, load back, compare with PyTorch on real pictures, and only then give the name.
+
+    Args:
+        target: What to build.
+        checkpoint: The weights.
+        spec: Size, free or fixed.
+        output: The artifact's final path; its manifest goes beside it.
+        norm: ``frozen`` or ``live``.
+        force: Replace an existing artifact.
+        threads: CPU threads for running the result.
+        say: Called with a line at each step.
+
+    Raises:
+        MissingDependencyError: the target's packages are not installed.
+        FileExistsError: ``output`` is there and ``force`` is off.
+        OSError: the folder cannot be written, or the disk is full.
+        ParityError: the artifact does not do what PyTorch does; nothing is left behind.
+    """
+    from .prepare import prepare
+
+    for module in (*target.build_modules, *target.run_modules):
+        require(module, extra=target.extra)
+    check_writable(output, force=force)
+    check_writable(manifest_path(output), force=force)
+    say(f"preparing {checkpoint.backbone}, norms {norm}")
+    graph = prepare(checkpoint, norm=norm)
+    draft = describe(target, graph, spec)
+    spec = dataclasses.replace(spec, embed={EMBED_KEY: json.dumps(draft.to_dict())})
+    with replacing(output) as temporary:
+        say(f"converting to {target.name}")
+        target.convert(graph, spec, temporary)
+        manifest = dataclasses.replace(draft, bytes=size_of(temporary), sha256=sha256_of(temporary))
+        say("running it on real pictures and comparing with PyTorch")
+        manifest = _verified(manifest, target, graph, temporary, spec, threads)
+        if manifest_path(output).exists():
+            manifest_path(output).unlink()  # an old manifest must never describe a new file
+    write_manifest(manifest, manifest_path(output))
+    return manifest
+
+
+def describe(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
+    """The manifest before the file exists: bytes, hash and parity are still empty."""
+    backbone = graph.checkpoint.backbone
+    packages = ("edgedeblur", *target.build_modules, *target.run_modules)
+    versions = {name: version_of(name) for name in dict.fromkeys(packages)}
+    return Manifest(
+        target=target.name,
+        backbone=backbone,
+        checkpoint=CheckpointInfo(graph.checkpoint.sha256, graph.checkpoint.source),
+        norm=graph.norm,
+        input=spec.tensor(INPUT_NAME),
+        output=spec.tensor(OUTPUT_NAME),
+        size_multiple=SIZE_MULTIPLE,
+        receptive_radius_px=receptive_radius_px(backbone) if graph.norm == "frozen" else None,
+        params=sum(p.numel() for p in graph.module.parameters()),
+        macs=conv_macs(graph.module, spec.size),
+        macs_size=spec.size,
+        bytes=0,
+        sha256="",
+        tools={name: version for name, version in versions.items() if version},
+        rewrites=graph.rewrites,
+    )
+
+
+def _verified(
+    manifest: Manifest,
+    target: Target,
+    graph: Graph,
+    path: Path,
+    spec: ExportSpec,
+    threads: int,
+) -> Manifest:
+    probes = load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic)
+    runner_class = runtime_for(path).runner
+    with runner_class(path, manifest, threads=threads, device="cpu") as runner:
+        parity = measure_parity(
+            runner, graph.reference, probes, tolerance_psnr_db=target.tolerance_psnr_db
+        )
+    freezing = None
+    if graph.norm == "frozen" and graph.checkpoint.norm == "live":
+        freezing = freezing_psnr_db(graph, spec)
+    return dataclasses.replace(manifest, parity=parity, freezing_psnr_db=freezing)
+
+
+def freezing_psnr_db(graph: Graph, spec: ExportSpec) -> float:
+    """What freezing norms of a network trained live changed: mean PSNR frozen against live, dB.
+
+    Both in PyTorch, on the pictures that parity is measured on.
+    """
+    from ..models.checkpoint import generator_from
+
+    live = generator_from(graph.checkpoint, norm="live")
+    values: list[float] = []
+    for probe in load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic):
+        frozen_output = run_reference(graph.reference, probe.image)
+        live_output = run_reference(live, probe.image)
+        values.append(compare_outputs(frozen_output, live_output, probe)[0])
+    return sum(values) / len(values)

@@ -1,0 +1,103 @@
+"""Targets by name, ``<format>-<precision>``. A target registers itself in ``to_<x>.py``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..runtimes.optional import available
+
+if TYPE_CHECKING:
+    from .graph import ExportSpec, Graph
+
+Convert = Callable[["Graph", "ExportSpec", Path], None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One kind of artifact.
+
+    Attributes:
+        name: ``<format>-<precision>``, as on the command line.
+        format: ``onnx``, ...
+        precision: ``fp32``, ``fp16``, ``int8``.
+        suffix: Ending of the artifact's file name.
+        extra: The extra of this package that brings what the target needs.
+        build_modules: Modules needed to convert.
+        run_modules: Modules needed to run the result on this machine.
+        convert: Writes ``graph`` as ``spec`` says to the path given.
+        tolerance_psnr_db: Lowest allowed PSNR between artifact and PyTorch, on uint8 pictures.
+        needs_calibration: Whether pictures set its quantisation ranges.
+        about: One line for people.
+    """
+
+    name: str
+    format: str
+    precision: str
+    suffix: str
+    extra: str
+    build_modules: tuple[str, ...]
+    run_modules: tuple[str, ...]
+    convert: Convert
+    tolerance_psnr_db: float
+    needs_calibration: bool
+    about: str
+
+    def missing(self) -> tuple[str, ...]:
+        """Modules that building or running would need and that are not installed."""
+        wanted = dict.fromkeys((*self.build_modules, *self.run_modules))
+        return tuple(module for module in wanted if not available(module))
+
+
+_TARGETS: dict[str, Target] = {}
+
+
+def register(target: Target) -> Target:
+    """Add a target; a duplicate name raises ValueError."""
+    if target.name in _TARGETS:
+        raise ValueError(f"target {target.name!r} is registered twice")
+    if target.name != f"{target.format}-{target.precision}":
+        raise ValueError(f"target {target.name!r} is not <format>-<precision>")
+    _TARGETS[target.name] = target
+    return target
+
+
+def targets() -> dict[str, Target]:
+    """All targets by name; imports every ``to_*.py`` beside this file once."""
+    package = __name__.rpartition(".")[0]
+    for info in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        if info.name.startswith("to_"):
+            importlib.import_module(f"{package}.{info.name}")
+    return dict(sorted(_TARGETS.items()))
+
+
+def get_target(name: str) -> Target:
+    """The target of that name.
+
+    Raises:
+        ValueError: unknown; the message gives the nearest names and all of them.
+    """
+    known = targets()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 2, 0.3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise ValueError(f"unknown target {name!r}{hint} Known: {', '.join(known)}")
+    return known[name]
+
+
+def targets_markdown() -> str:
+    """The README's table of targets."""
+    lines = [
+        "| target | file | what it is | tolerance against PyTorch | install |",
+        "|---|---|---|---|---|",
+    ]
+    for t in targets().values():
+        gate = f">= {t.tolerance_psnr_db:g} dB"
+        install = f"`pip install 'edgedeblur[{t.extra}]'`"
+        lines.append(f"| `{t.name}` | `{t.suffix}` | {t.about} | {gate} | {install} |")
+    return "\n".join(lines)
