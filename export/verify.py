@@ -106,12 +106,12 @@ def measure_parity(
         reference="PyTorch fp32 CPU, unfolded generator",
         pictures=len(rows),
         picture_set="samples",
-        psnr_db=_mean_db([row[0] for row in rows]),
+        psnr_db=_pooled_db([row[0] for row in rows]),
         worst_psnr_db=worst[0],
         worst_picture=worst[4],
         ssim=float(np.mean([row[1] for row in rows])),
         max_abs=max(row[2] for row in rows),
-        residual_snr_db=_mean_db([row[3] for row in rows]),
+        residual_snr_db=_pooled_db([row[3] for row in rows]),
         tolerance_psnr_db=tolerance_psnr_db,
         ran_on=f"{type(runner).__name__}: {runner.describe()}",
         emulated=emulated,
@@ -154,6 +154,7 @@ def to_uint8(output: np.ndarray) -> np.ndarray:
     return np.rint((output[0].transpose(1, 2, 0) + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
 
 
-def _mean_db(values: Sequence[float]) -> float:
-    """The mean; infinite as soon as one value is."""
-    return math.inf if math.inf in values else float(np.mean(values))
+def _pooled_db(values: Sequence[float]) -> float:
+    """The ratio of the pictures' mean error power; infinite only if every picture is identical."""
+    power = float(np.mean([10.0 ** (-value / 10.0) for value in values]))
+    return math.inf if power == 0.0 else -10.0 * math.log10(power)

@@ -1,0 +1,217 @@
+"""Command ``deblur-bench``: what artifacts cost, and what the conversion cost in quality."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..runtimes.console import DONE, FAILED, console, run_command
+
+if TYPE_CHECKING:
+    from .result import BenchResult
+
+SIZE_MULTIPLE = 32
+DEFAULT_SIZE = (736, 1280)  # 720p, padded
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(build_parser(), work, argv)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All options."""
+    parser = argparse.ArgumentParser(
+        prog="deblur-bench",
+        description="Measure artifacts and checkpoints: size on disk, operations, time, memory, "
+        "PSNR and SSIM against sharp pictures, and drift against the PyTorch checkpoint they were "
+        "made from. Each is measured in its own process.",
+    )
+    _add_what(parser)
+    _add_output(parser)
+    _add_how(parser)
+    return parser
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--engine",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="artifact or checkpoint to measure; repeat for more",
+    )
+    add(
+        "--checkpoint",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="the checkpoint that artifacts were made from, if it is not where their manifests "
+        "say; recognised by its SHA-256; repeat for more",
+    )
+    add(
+        "--data",
+        type=Path,
+        metavar="ROOT",
+        help="data set: GoPro, Kohler, DVD, RealBlur, or two folders such as blurry/ and sharp/ "
+        "(default: the packaged samples)",
+    )
+    add("--split", default="test", metavar="NAME", help="split of the data set (default: test)")
+    add(
+        "--subset",
+        choices=("blur", "blur_gamma"),
+        default="blur",
+        help="blurry side of GOPRO_Large (default: blur, which the paper evaluates)",
+    )
+    add("--limit", type=_positive, metavar="N", help="use only the first N pairs")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--no-latency", action="store_true", help="leave out time and memory")
+    add("--no-quality", action="store_true", help="leave out pictures and the PyTorch reference")
+    add(
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write the result as JSON to FILE, or to standard output instead of the tables",
+    )
+    add(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write a folder with report.md, report.json and pictures",
+    )
+    add("--force", action="store_true", help="replace an existing FILE or DIR")
+
+
+def _add_how(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--protocol",
+        choices=("edge", "paper"),
+        default="edge",
+        help="edge: reflect-pad to multiples of 32, round (default); paper: zero-pad right and "
+        "bottom as the reference code does, truncate",
+    )
+    add(
+        "--size",
+        type=_size,
+        default=DEFAULT_SIZE,
+        metavar="HxW",
+        help="height x width in pixels for files of free size, multiples of 32 "
+        "(default: 736x1280); files of fixed size are measured at theirs",
+    )
+    add("--runs", type=_positive, default=20, metavar="N", help="measured runs (default: 20)")
+    add(
+        "--warmup",
+        type=_natural,
+        default=3,
+        metavar="N",
+        help="unmeasured runs after the first (default: 3)",
+    )
+    add("--threads", type=_natural, default=0, metavar="N", help="CPU threads (default: all)")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
+
+
+def work(arguments: argparse.Namespace) -> int:
+    """Run the parsed command; exit code 1 if any row failed."""
+    from ..runtimes.files import check_writable
+
+    # Asked before hours of measuring, not after.
+    if arguments.json not in (None, "-"):
+        check_writable(Path(arguments.json), force=arguments.force)
+    if arguments.report is not None:
+        check_writable(arguments.report, force=arguments.force)
+    with tempfile.TemporaryDirectory(prefix="edgedeblur-report-") as folder:
+        shown = Path(folder)
+        result = measure(arguments, shown if arguments.report is not None else None)
+        failed = [row.error for row in result.rows if row.error is not None]
+        _write(arguments, result, shown)
+    for error in failed:
+        sys.stderr.write(f"deblur-bench: error: {error}\n")
+    return FAILED if failed else DONE
+
+
+def measure(arguments: argparse.Namespace, shown: Path | None) -> BenchResult:
+    """Measure all engines; pictures for a report go into ``shown``."""
+    from ..runtimes.base import usable_cores
+    from .bench import Request, run_bench
+    from .data import load_data
+    from .environment import describe_machine
+    from .result import BenchResult, Conditions
+
+    data, pictures = load_data(
+        arguments.data, split=arguments.split, subset=arguments.subset, limit=arguments.limit
+    )
+    conditions = Conditions(
+        size=arguments.size,
+        protocol=arguments.protocol,
+        device=arguments.device,
+        threads=arguments.threads or usable_cores(),
+        runs=arguments.runs,
+        warmup=arguments.warmup,
+    )
+    request = Request(
+        engines=tuple(arguments.engine),
+        checkpoints=tuple(arguments.checkpoint),
+        conditions=conditions,
+        pictures=pictures,
+        latency=not arguments.no_latency,
+        quality=not arguments.no_quality,
+        shown_folder=shown,
+    )
+    return BenchResult(
+        conditions=conditions,
+        data=data,
+        environment=describe_machine(),
+        rows=run_bench(request),
+        measured_on=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+    )
+
+
+def _write(arguments: argparse.Namespace, result: BenchResult, shown: Path) -> None:
+    from .report.jsonout import STDOUT, write_json
+    from .report.markdown import write_report
+    from .report.table import print_tables
+
+    if arguments.json != STDOUT:
+        print_tables(result, console())
+    if arguments.json is not None:
+        write_json(result, arguments.json)
+    if arguments.report is not None:
+        write_report(result, arguments.report, shown, force=arguments.force)
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HxW, such as 736x1280")
+    height, width = int(match[1]), int(match[2])
+    if not height or not width or height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
+        raise argparse.ArgumentTypeError(
+            f"{text}: height and width must be multiples of {SIZE_MULTIPLE}"
+        )
+    return height, width
+
+
+def _positive(text: str) -> int:
+    number = _natural(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("must be 1 or more, not 0")
+    return number
+
+
+def _natural(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)

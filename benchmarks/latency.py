@@ -1,0 +1,174 @@
+"""How long an artifact takes and how much memory its process needs."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..runtimes.base import Runner
+from ..runtimes.registry import runtime_for
+from ..runtimes.tiling import TilingOptions
+from .result import Conditions, Latency, Spread
+from .tapping import Infer, tapped
+
+_NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What opening took: milliseconds, and the process's memory in bytes before it."""
+
+    import_ms: float
+    load_ms: float
+    start_memory_bytes: int | None
+
+
+def timed_open(path: Path, opener: Callable[[], Runner]) -> tuple[Runner, Opening]:
+    """Open an artifact, timing the import of its runtime apart from the opening itself."""
+    memory, _ = peak_memory()
+    start = time.perf_counter_ns()
+    # Imported here so that load_ms is the file's share; a missing runtime is reported by the
+    # opener, whose message says how to install it.
+    with contextlib.suppress(ImportError):
+        importlib.import_module(runtime_for(path).module)
+    imported = time.perf_counter_ns()
+    runner = opener()
+    opened = time.perf_counter_ns()
+    return runner, Opening(
+        (imported - start) / _NS_PER_MS, (opened - imported) / _NS_PER_MS, memory
+    )
+
+
+def measure_latency(
+    runner: Runner, picture: np.ndarray, content: str, conditions: Conditions, opening: Opening
+) -> Latency:
+    """Time `infer` and `deblur` on a picture; ValueError for no runs, or NaN from the artifact.
+
+    Args:
+        runner: Just opened, so that the first run is the first.
+        picture: uint8 (H, W, 3), RGB; cropped or continued by reflection.
+        content: Its name, for the result.
+        conditions: Size (for artifacts of free size), protocol, runs and warm-up.
+        opening: From `timed_open`.
+    """
+    if conditions.runs < 1 or conditions.warmup < 0:
+        raise ValueError(f"{conditions.runs} runs measure nothing; use --runs 1 or more")
+    size = runner.size or conditions.size
+    image = to_network(fit(picture, size))
+    runs = range(1 + conditions.warmup + conditions.runs)
+    first_ms, *rest = (_elapsed_ms(lambda: runner.infer(image)) for _ in runs)
+    whole = fit(picture, picture_size(size, conditions.protocol))
+    ends = _end_to_end(runner, whole, conditions)
+    peak, method = peak_memory()
+    return Latency(
+        size=size,
+        content=content,
+        runs=conditions.runs,
+        warmup=conditions.warmup,
+        import_ms=opening.import_ms,
+        load_ms=opening.load_ms,
+        first_ms=first_ms,
+        infer=spread(rest[conditions.warmup :]),
+        end_to_end=spread([run.total_ms for run in ends]),
+        pre=spread([run.pre_ms for run in ends]),
+        post=spread([run.total_ms - run.pre_ms - run.infer_ms for run in ends]),
+        picture_size=(whole.shape[0], whole.shape[1]),
+        tiles=ends[0].tiles,
+        peak_memory_bytes=peak,
+        start_memory_bytes=opening.start_memory_bytes,
+        memory_method=method,
+    )
+
+
+def spread(times_ms: Sequence[float]) -> Spread:
+    """Median, 5th and 95th percentile with linear interpolation between measurements.
+
+    Raises:
+        ValueError: no measurements, or one that is not finite.
+    """
+    values = np.asarray(times_ms, dtype=np.float64)
+    if values.size == 0 or not np.isfinite(values).all():
+        raise ValueError("no finite measurements to summarise")
+    p5, median, p95 = np.percentile(values, [5, 50, 95])
+    return Spread(float(median), float(p5), float(p95))
+
+
+def fit(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Crop (H, W, 3) at the top left to ``size``, or continue it by reflection."""
+    cropped = picture[: size[0], : size[1]]
+    missing = (size[0] - cropped.shape[0], size[1] - cropped.shape[1])
+    padded = np.pad(cropped, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
+    return np.ascontiguousarray(padded)
+
+
+def picture_size(size: tuple[int, int], protocol: str) -> tuple[int, int]:
+    """Size of a picture that one run of a network of ``size`` deblurs under a protocol."""
+    # `paper` always pads, also sides that fit: (side // 32 + 1) * 32. 720 becomes 736 there.
+    return (size[0] - 16, size[1] - 16) if protocol == "paper" else size
+
+
+def to_network(picture: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3) in [0, 255] -> float32 (1, 3, H, W) in [-1, 1]."""
+    scaled = picture.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1)[np.newaxis])
+
+
+def peak_memory() -> tuple[int | None, str]:
+    """Largest resident memory of this process so far in bytes, and where that was read."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not ru_maxrss: Linux keeps it over fork and exec, so a worker would show its parent's.
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024, "VmHWM of the worker process"
+    try:
+        import resource
+    except ImportError:
+        return None, "not measured on this system"
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    in_bytes = platform.system() == "Darwin"  # elsewhere KiB
+    return peak if in_bytes else peak * 1024, "ru_maxrss of the worker process"
+
+
+@dataclass(frozen=True)
+class _Run:
+    total_ms: float
+    pre_ms: float
+    infer_ms: float
+    tiles: int
+
+
+def _end_to_end(runner: Runner, picture: np.ndarray, conditions: Conditions) -> list[_Run]:
+    options = TilingOptions(protocol=conditions.protocol)
+    calls: list[tuple[int, int]] = []
+
+    def around(infer: Infer, image: np.ndarray) -> np.ndarray:
+        start = time.perf_counter_ns()
+        result = infer(image)
+        calls.append((start, time.perf_counter_ns()))
+        return result
+
+    runs: list[_Run] = []
+    with tapped(runner, around):
+        for _ in range(conditions.runs):
+            calls.clear()
+            start = time.perf_counter_ns()
+            runner.deblur(picture, options)
+            total = time.perf_counter_ns() - start
+            inside = sum(stop - begin for begin, stop in calls)
+            pre = calls[0][0] - start
+            runs.append(_Run(total / _NS_PER_MS, pre / _NS_PER_MS, inside / _NS_PER_MS, len(calls)))
+    return runs
+
+
+def _elapsed_ms(work: Callable[[], object]) -> float:
+    start = time.perf_counter_ns()
+    work()
+    return (time.perf_counter_ns() - start) / _NS_PER_MS

@@ -1,0 +1,182 @@
+"""What the columns of a result are called and how its numbers are written, for all reports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ..result import BenchResult, Drift, Footprint, Latency, Quality, Row, Spread
+
+_MIB = 1 << 20
+NONE = "-"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading with its unit, and how a row fills it."""
+
+    heading: str
+    cell: Callable[[Row], str]
+
+
+def cost_columns() -> tuple[Column, ...]:
+    """Size, arithmetic, time and memory."""
+    return (
+        Column("engine", lambda row: row.engine),
+        Column("norm", lambda row: row.norm or NONE),
+        Column("precision", lambda row: row.precision or NONE),
+        Column("HxW", _size),
+        Column("MiB", _footprint(lambda f: f"{f.bytes / _MIB:.2f}")),
+        Column("params M", _footprint(lambda f: f"{f.params / 1e6:.2f}")),
+        Column("GMACs conv", _footprint(lambda f: f"{f.macs / 1e9:.2f}")),
+        Column("GFLOPs = 2x", _footprint(lambda f: f"{f.flops / 1e9:.1f}")),
+        Column("load ms", _latency(lambda t: milliseconds(t.load_ms))),
+        Column("first ms", _latency(lambda t: milliseconds(t.first_ms))),
+        Column("infer ms [p5, p95]", _latency(lambda t: spread(t.infer))),
+        Column("deblur ms", _latency(lambda t: milliseconds(t.end_to_end.median_ms))),
+        Column("peak MiB", _latency(lambda t: mebibytes(t.peak_memory_bytes))),
+    )
+
+
+def quality_columns() -> tuple[Column, ...]:
+    """Against the sharp pictures, and against PyTorch."""
+    return (
+        Column("engine", lambda row: row.engine),
+        Column("PSNR dB", _quality(lambda q: decibels(q.psnr_db))),
+        Column("SSIM", _quality(lambda q: f"{q.ssim:.4f}")),
+        Column("drift: delta PSNR dB", _drift(lambda d: signed(d.delta_psnr_db, 3))),
+        Column("delta SSIM", _drift(lambda d: signed(d.delta_ssim, 5))),
+        Column("PSNR to PyTorch dB", _drift(lambda d: decibels(d.pooled_psnr_db))),
+        Column("residual SNR dB", _drift(lambda d: decibels(d.residual_snr_db))),
+        Column(
+            "worst picture dB",
+            _drift(lambda d: f"{decibels(d.worst_psnr_db)} {d.worst_picture}"),
+        ),
+    )
+
+
+def filled(columns: Sequence[Column], rows: Sequence[Row]) -> list[Column]:
+    """The columns that at least one row has something for."""
+    return [column for column in columns if any(column.cell(row) != NONE for row in rows)]
+
+
+def scored_rows(result: BenchResult) -> list[Row]:
+    """Rows with quality, and before them the blurry pictures as if they were an engine's."""
+    scored = [row for row in result.rows if row.quality is not None]
+    if not scored or scored[0].quality is None:
+        return []
+    first = scored[0].quality
+    blurry = replace(
+        first, psnr_db=first.blurry_psnr_db, ssim=first.blurry_ssim, drift=None, scores=()
+    )
+    return [Row(engine="(blurry pictures)", quality=blurry), *scored]
+
+
+def caption(result: BenchResult) -> str:
+    """One line: machine, threads, size, protocol and data."""
+    machine, conditions, data = result.environment, result.conditions, result.data
+    where = machine.cpu if conditions.device == "cpu" else f"{machine.gpu} with {machine.cpu}"
+    versions = ", ".join(
+        f"{name} {machine.packages[name]}"
+        for name in ("torch", "onnxruntime", "onnxruntime-gpu")
+        if name in machine.packages
+    )
+    return (
+        f"{where}, {conditions.threads} threads, {conditions.device}; {machine.os}, {versions}; "
+        f"{conditions.size[0]}x{conditions.size[1]} where the size is free, batch 1; "
+        f"protocol {conditions.protocol}; {data_line(result)}, "
+        f"list {data.list_sha256[:12]}; {result.measured_on}"
+    )
+
+
+def data_line(result: BenchResult) -> str:
+    """Name, layout, split and number of pairs."""
+    data = result.data
+    return f"{data.name} ({data.layout}, {data.split}): {data.pairs} pairs"
+
+
+def conventions(result: BenchResult) -> tuple[str, ...]:
+    """What the numbers mean; below every table."""
+    from ...runtimes.compare import SSIM_NAME
+
+    times = next((row.latency for row in result.rows if row.latency), None)
+    lines = [
+        "GMACs: convolutions and matrix products only, counted from the file; "
+        "GFLOPs are twice that.",
+        f"PSNR: uint8 RGB, whole picture, data range 255, mean over pictures. {SSIM_NAME}. "
+        "drift: against the same checkpoint in PyTorch fp32, cut and padded alike. "
+        "residual SNR: on output - input, floats. PSNR to PyTorch and residual SNR pool the "
+        "pictures' squared errors.",
+    ]
+    if times is not None:
+        lines.insert(
+            1,
+            f"Times: median of {times.runs} runs after the first and {times.warmup} more; "
+            "infer: float array to float array; deblur: uint8 picture to uint8 picture; load: "
+            "file to ready, its hash checked, imports apart. "
+            f"Memory: {times.memory_method} up to the end of timing.",
+        )
+    paper = [(row, row.footprint) for row in result.rows if row.footprint]
+    lines += [
+        f"{row.engine} by the DeblurGAN-v2 paper's count (element-wise work too, backbone twice): "
+        f"{footprint.macs_paper / 1e9:.2f} G at {_size(row)}."
+        for row, footprint in paper
+        if footprint.macs_paper is not None
+    ]
+    if result.conditions.protocol == "paper":
+        lines.append("Protocol paper: zero-padded right and bottom, truncated to uint8.")
+    else:
+        lines.append("Protocol edge: reflect-padded to multiples of 32, rounded to uint8.")
+    return tuple(lines)
+
+
+def milliseconds(value: float) -> str:
+    """Four significant digits at most."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def spread(value: Spread) -> str:
+    """``median [p5, p95]``."""
+    low, high = milliseconds(value.p5_ms), milliseconds(value.p95_ms)
+    return f"{milliseconds(value.median_ms)} [{low}, {high}]"
+
+
+def decibels(value: float) -> str:
+    """Two decimals; identical pictures have no finite PSNR."""
+    return "identical" if value == math.inf else f"{value:.2f}"
+
+
+def signed(value: float, digits: int) -> str:
+    """With its sign, except that nothing is ever written as -0."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
+
+
+def mebibytes(value: int | None) -> str:
+    """Whole mebibytes."""
+    return NONE if value is None else f"{value / _MIB:.0f}"
+
+
+def _size(row: Row) -> str:
+    size = row.latency.size if row.latency else row.footprint.size if row.footprint else None
+    return f"{size[0]}x{size[1]}" if size else NONE
+
+
+def _footprint(write: Callable[[Footprint], str]) -> Callable[[Row], str]:
+    return lambda row: NONE if row.footprint is None else write(row.footprint)
+
+
+def _latency(write: Callable[[Latency], str]) -> Callable[[Row], str]:
+    return lambda row: NONE if row.latency is None else write(row.latency)
+
+
+def _quality(write: Callable[[Quality], str]) -> Callable[[Row], str]:
+    return lambda row: NONE if row.quality is None else write(row.quality)
+
+
+def _drift(write: Callable[[Drift], str]) -> Callable[[Row], str]:
+    def cell(row: Row) -> str:
+        drift = row.quality.drift if row.quality else None
+        return NONE if drift is None else write(drift)
+
+    return cell

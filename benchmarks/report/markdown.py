@@ -1,0 +1,98 @@
+"""A report folder: report.md, report.json and pictures, written whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...runtimes.files import check_writable, replacing
+from ..result import BenchResult, Row
+from .cells import Column, caption, conventions, cost_columns, filled, quality_columns, scored_rows
+from .jsonout import as_text
+from .pictures import PER_PICTURE, slug
+
+PICTURES = "pictures"
+
+
+def write_report(result: BenchResult, target: Path, pictures: Path, *, force: bool) -> None:
+    """Write the report.
+
+    Args:
+        result: The rows.
+        target: The folder to make.
+        pictures: Folder with one folder of PNGs per row (named by `pictures.slug`); copied.
+        force: Replace ``target`` if it exists.
+
+    Raises:
+        FileExistsError: ``target`` exists and ``force`` was not given.
+        OSError: it cannot be written.
+    """
+    check_writable(target, force=force)
+    with replacing(target) as temporary:
+        temporary.mkdir()
+        if pictures.is_dir():
+            shutil.copytree(pictures, temporary / PICTURES)
+        text = report_markdown(result, temporary / PICTURES)
+        (temporary / "report.md").write_text(text, encoding="utf-8")
+        (temporary / "report.json").write_text(as_text(result), encoding="utf-8")
+
+
+def report_markdown(result: BenchResult, pictures: Path) -> str:
+    """The text of report.md; links the PNGs found in ``pictures``."""
+    measured = [row for row in result.rows if row.footprint or row.latency or row.quality]
+    scored = scored_rows(result)
+    parts = ["# Benchmark", "", caption(result), ""]
+    parts += ["## Cost", "", markdown_table(cost_columns(), measured), ""]
+    if scored:
+        parts += ["## Quality", "", markdown_table(quality_columns(), scored), ""]
+    parts += [f"- {line}" for line in conventions(result)] + [""]
+    errors = [row for row in result.rows if row.error is not None]
+    if errors:
+        parts += ["## Errors", "", *(f"- {row.error}" for row in errors), ""]
+    parts += _gallery(result.rows, pictures)
+    return "\n".join(parts)
+
+
+def markdown_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    """A GitHub-style table, without columns that no row fills."""
+    columns = filled(columns, rows)
+    lines = [
+        "| " + " | ".join(_escape(column.heading) for column in columns) + " |",
+        "|" + "|".join("---" if number == 0 else "---:" for number in range(len(columns))) + "|",
+    ]
+    for row in rows:
+        lines.append("| " + " | ".join(_escape(column.cell(row)) for column in columns) + " |")
+    return "\n".join(lines)
+
+
+def _gallery(rows: Sequence[Row], pictures: Path) -> list[str]:
+    """Per row, its pictures in a line: before, after, sharp, amplified difference."""
+    parts: list[str] = []
+    for row in rows:
+        files = sorted((pictures / slug(row.engine)).glob("*.png"))
+        if files:
+            parts += [f"### {row.engine}", ""]
+        # Sorted by name, the four pictures of one photograph follow each other.
+        for start in range(0, len(files), PER_PICTURE):
+            parts += [*_strip(files[start : start + PER_PICTURE], slug(row.engine)), ""]
+    if not parts:
+        return []
+    remark = (
+        "The first picture and the worst. Differences are amplified by the factor in their name: "
+        "`to torch` is the distance to PyTorch's output, `to sharp` that to the sharp picture."
+    )
+    return ["## Pictures", "", remark, "", *parts]
+
+
+def _strip(files: Sequence[Path], folder: str) -> list[str]:
+    """Pictures side by side, their file names as headings."""
+    return [
+        "| " + " | ".join(file.stem.replace("_", " ") for file in files) + " |",
+        "|" + "---|" * len(files),
+        "| " + " | ".join(f"![]({PICTURES}/{folder}/{file.name})" for file in files) + " |",
+    ]
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|")

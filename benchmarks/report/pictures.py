@@ -1,0 +1,61 @@
+"""Before, after, sharp and difference pictures for a report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...runtimes.imageio import write_picture
+from ...runtimes.imagemeta import Picture
+
+if TYPE_CHECKING:
+    from ..quality import Shown
+
+# A faithful conversion differs by a step or two of 255, which nobody sees unamplified; the
+# distance to the sharp picture is larger by itself.
+DRIFT_GAIN, SHARP_GAIN = 8, 2
+PER_PICTURE = 4  # before, after, sharp, difference
+
+
+def write_pictures(pictures: Sequence[Shown], folder: Path) -> list[Path]:
+    """Write four PNGs per picture into ``folder``: ``first_cat_before.png`` and so on.
+
+    The difference is ``|after - PyTorch|`` amplified 8 times if PyTorch's output is known, else
+    ``|after - sharp|`` amplified twice; its file name says which.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for shown in pictures:
+        if shown.reference is not None:
+            kind, gain, other = "torch", DRIFT_GAIN, shown.reference
+        else:
+            kind, gain, other = "sharp", SHARP_GAIN, shown.sharp
+        images = {
+            "1_before": shown.before,
+            "2_after": shown.after,
+            "3_sharp": shown.sharp,
+            f"4_difference_to_{kind}_x{gain}": amplified_difference(shown.after, other, gain),
+        }
+        for name, pixels in images.items():
+            path = folder / f"{shown.role}_{slug(shown.name)}_{name}.png"
+            write_picture(Picture(pixels), path)
+            written.append(path)
+    return written
+
+
+def amplified_difference(first: np.ndarray, second: np.ndarray, gain: int) -> np.ndarray:
+    """``min(255, gain * |first - second|)`` of two uint8 pictures of one shape, as uint8."""
+    difference = np.abs(first.astype(np.int16) - second.astype(np.int16))
+    return np.minimum(gain * difference, 255).astype(np.uint8)
+
+
+def slug(name: str) -> str:
+    """A name as part of a file name: letters, digits, dots, dashes and underscores."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"

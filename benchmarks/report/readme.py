@@ -1,0 +1,65 @@
+"""The README's results, from the JSON files of ``benchmarks/results``.
+
+Each file is what ``deblur-bench --json FILE`` wrote; its name says the condition, as in
+``samples_736x1280_2threads_amd-epyc.json``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..result import read_result
+from .cells import Column, caption, cost_columns, quality_columns
+from .markdown import markdown_table
+
+_WANTED = (
+    "engine",
+    "norm",
+    "HxW",
+    "MiB",
+    "GMACs conv",
+    "infer ms [p5, p95]",
+    "peak MiB",
+    "PSNR dB",
+    "SSIM",
+    "drift: delta PSNR dB",
+    "residual SNR dB",
+)
+
+
+def results_table_markdown(results_dir: Path) -> str:
+    """One table per result file, in the order of the names, each with its condition above.
+
+    Raises:
+        FileNotFoundError: no result files in the folder.
+        ValueError: a file is not a result of this schema version, or holds rows that failed.
+    """
+    files = sorted(results_dir.glob("*.json"))
+    if not files:
+        raise FileNotFoundError(
+            f"{results_dir}: no results; write one with deblur-bench --json FILE"
+        )
+    return "\n\n".join(_table(file) for file in files) + "\n"
+
+
+def _table(file: Path) -> str:
+    result = read_result(file)
+    failed = [row.engine for row in result.rows if row.error is not None]
+    if failed:
+        raise ValueError(f"{file}: {failed[0]} failed there; measure again before publishing it")
+    rows = [row for row in result.rows if row.footprint is not None]
+    blurry = next((row.quality for row in rows if row.quality is not None), None)
+    lines = [f"{caption(result)}.", "", markdown_table(_columns(), rows)]
+    if blurry is not None:
+        lines += [
+            "",
+            f"The blurry pictures themselves: {blurry.blurry_psnr_db:.2f} dB, "
+            f"SSIM {blurry.blurry_ssim:.4f}.",
+        ]
+    return "\n".join(lines)
+
+
+def _columns() -> tuple[Column, ...]:
+    """The README's selection."""
+    known = {column.heading: column for column in (*cost_columns(), *quality_columns())}
+    return tuple(known[heading] for heading in _WANTED)

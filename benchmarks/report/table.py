@@ -1,0 +1,46 @@
+"""The result as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..result import BenchResult, Row
+from .cells import Column, caption, conventions, cost_columns, filled, quality_columns, scored_rows
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def print_tables(result: BenchResult, console: Console) -> None:
+    """Cost, then quality where it was measured; machine, data and conventions below."""
+    measured = [row for row in result.rows if row.footprint or row.latency or row.quality]
+    if measured:
+        console.print(_table("Cost", cost_columns(), measured))
+    scored = scored_rows(result)
+    if scored:
+        console.print(_table("Quality", quality_columns(), scored))
+    if measured:
+        for line in (caption(result), *conventions(result)):
+            console.print(line, markup=False)
+
+
+def _table(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left")
+    columns = filled(columns, rows)
+    for number, column in enumerate(columns):
+        first = number == 0
+        table.add_column(
+            column.heading,
+            justify="left" if first else "right",
+            min_width=24 if first else None,
+            overflow="fold",
+        )
+    for row in rows:
+        # Text, so that brackets in cells are not taken for Rich's markup.
+        table.add_row(*(Text(column.cell(row)) for column in columns))
+    return table

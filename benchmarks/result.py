@@ -1,0 +1,262 @@
+"""What a benchmark result holds, in memory and in its JSON file.
+
+Field names carry their unit. Sizes are (height, width) in pixels. PSNR is on uint8 RGB over the
+whole picture, data range 255; SSIM is Wang et al. 2004, 11x11 Gaussian, mean over RGB. Means are
+arithmetic means of the per-picture values. Infinite dB (identical pictures) is null in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .plain import build, to_plain
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What an artifact takes, before it runs.
+
+    Attributes:
+        bytes: On disk.
+        params: Weights that inference touches, without running statistics. Folded norms and
+            fused convolutions show as they are in the file.
+        size: (height, width) that the operations are counted at.
+        macs: Multiply-adds of convolutions and matrix products.
+        flops: ``2 * macs``.
+        macs_elementwise: ``macs`` plus element-wise work, as ptflops counts (`footprint`).
+        macs_paper: ``macs_elementwise`` with the backbone counted twice, as the DeblurGAN-v2
+            paper's table does; None for files in which the backbone cannot be told apart.
+        counted_from: ``graph``, ``module``, or ``manifest`` where the format cannot be read.
+    """
+
+    bytes: int
+    params: int
+    size: tuple[int, int]
+    macs: int
+    flops: int
+    macs_elementwise: int | None
+    macs_paper: int | None
+    counted_from: str
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and 5th and 95th percentile of repeated measurements, in milliseconds."""
+
+    median_ms: float
+    p5_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long it takes on this machine; batch 1.
+
+    Attributes:
+        size: (height, width) of the network's input.
+        content: Name of the picture whose content was used.
+        runs, warmup: Measured and unmeasured runs; the first run is neither.
+        import_ms: Importing the runtime's own package into a fresh process.
+        load_ms: From the file (with the check of its hash) to a runner that can infer.
+        first_ms: The first `infer`, which often compiles or allocates.
+        infer: `infer` alone: float32 array in, float32 array out.
+        end_to_end: `deblur`: uint8 picture in, uint8 picture out.
+        pre, post: The parts of ``end_to_end`` before the first and after it outside `infer`.
+        picture_size: (height, width) of the picture given to `deblur`.
+        tiles: How many times `deblur` called `infer` for it.
+        peak_memory_bytes: Largest resident memory of the process up to here, None if unknown.
+        start_memory_bytes: The same before the artifact was opened.
+        memory_method: Where the two numbers come from.
+    """
+
+    size: tuple[int, int]
+    content: str
+    runs: int
+    warmup: int
+    import_ms: float
+    load_ms: float
+    first_ms: float
+    infer: Spread
+    end_to_end: Spread
+    pre: Spread
+    post: Spread
+    picture_size: tuple[int, int]
+    tiles: int
+    peak_memory_bytes: int | None
+    start_memory_bytes: int | None
+    memory_method: str
+
+
+@dataclass(frozen=True)
+class PictureDrift:
+    """One picture of the artifact against PyTorch's. Residual: output - input, float."""
+
+    delta_psnr_db: float
+    delta_ssim: float
+    psnr_db: float
+    ssim: float
+    max_abs: float
+    residual_signal: float
+    residual_noise: float
+
+
+@dataclass(frozen=True)
+class PictureScore:
+    """One picture against its sharp partner; ``sharp`` names the best match of several."""
+
+    name: str
+    sharp: str
+    psnr_db: float
+    ssim: float
+    blurry_psnr_db: float
+    blurry_ssim: float
+    drift: PictureDrift | None = None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What the conversion changed: the artifact against the PyTorch checkpoint in fp32.
+
+    ``delta_*`` is artifact minus PyTorch, each against the sharp pictures. ``pooled_psnr_db`` and
+    ``ssim`` compare the two outputs; pooled: of the pictures' mean squared error, since a mean of
+    dB is infinite as soon as one picture is identical. ``worst_*``: the lowest of one picture.
+    ``residual_snr_db`` pools all pictures: 10 log10 of the sum of squares of PyTorch's residual
+    (output - input, float) over that of the difference. ``max_abs`` is on floats in [-1, 1].
+    """
+
+    reference: str
+    delta_psnr_db: float
+    delta_ssim: float
+    pooled_psnr_db: float
+    ssim: float
+    worst_psnr_db: float
+    worst_picture: str
+    max_abs: float
+    residual_snr_db: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Means over the pictures, against the sharp ones; and the blurry pictures' own."""
+
+    pictures: int
+    psnr_db: float
+    ssim: float
+    blurry_psnr_db: float
+    blurry_ssim: float
+    drift: Drift | None
+    scores: tuple[PictureScore, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One artifact. A part that was not asked for, or that failed, is None; see ``error``."""
+
+    engine: str
+    is_reference: bool = False
+    target: str | None = None
+    backbone: str | None = None
+    norm: str | None = None
+    runs_as: str | None = None  # device, threads and precision, by the runner
+    precision: str | None = None
+    sha256: str | None = None
+    checkpoint_sha256: str | None = None
+    footprint: Footprint | None = None
+    latency: Latency | None = None
+    quality: Quality | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Which pictures: name of the folder (never its path), layout, split, and the list's hash."""
+
+    name: str
+    layout: str
+    split: str
+    pairs: int
+    list_sha256: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The machine and the versions. Memory in bytes; ``threads_usable`` by this process."""
+
+    cpu: str
+    cores: int
+    threads_usable: int
+    memory_bytes: int | None
+    os: str
+    python: str
+    gpu: str | None
+    packages: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What was asked for. ``threads`` 0 is resolved to the number used."""
+
+    size: tuple[int, int]
+    protocol: str
+    device: str
+    threads: int
+    runs: int
+    warmup: int
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """All rows of one call of ``deblur-bench``, with everything needed to repeat it."""
+
+    conditions: Conditions
+    data: DataSet
+    environment: Environment
+    rows: tuple[Row, ...]
+    measured_on: str  # date, UTC
+    schema_version: int = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return to_plain(self)
+
+    @staticmethod
+    def from_dict(body: object, *, origin: str) -> BenchResult:
+        """Rebuild from `to_dict`'s output.
+
+        Raises:
+            ValueError: not a result, or one of another schema version.
+        """
+        version = body.get("schema_version") if isinstance(body, dict) else None
+        if version != SCHEMA_VERSION:
+            raise ValueError(
+                f"{origin}: result schema {version!r}, this version reads {SCHEMA_VERSION}; "
+                "run deblur-bench again"
+            )
+        return build(BenchResult, body, origin=origin)
+
+
+def read_result(path: Path) -> BenchResult:
+    """Read a file that ``deblur-bench --json FILE`` wrote.
+
+    Raises:
+        ValueError: not JSON, not a result, or one of another schema version.
+    """
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error}); run deblur-bench again") from error
+    return BenchResult.from_dict(body, origin=str(path))
+
+
+def read_row(path: Path) -> Row:
+    """Read one row, as a worker process writes it.
+
+    Raises:
+        ValueError: not a row.
+    """
+    return build(Row, json.loads(path.read_text(encoding="utf-8")), origin=str(path))

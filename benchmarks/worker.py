@@ -1,0 +1,132 @@
+"""A worker process: reads one job from standard input, writes one row to the file it is given.
+
+Started by `jobs.run_job`; nothing here is for people.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ..runtimes.base import Runner, open_runner
+from ..runtimes.console import USER_ERRORS, one_line
+from ..runtimes.files import sha256_of
+from .jobs import PROGRESS, Job
+from .latency import Opening, measure_latency, timed_open
+from .plain import build, to_plain
+from .result import Row
+
+Phase = Callable[[Row], Row]
+
+
+def main() -> int:
+    """Do the job; an error meant for users becomes the row's ``error``."""
+    job = build(Job, json.loads(sys.stdin.read()), origin="job")
+    row = measure(job)
+    Path(sys.argv[1]).write_text(json.dumps(to_plain(row), allow_nan=False), encoding="utf-8")
+    return 0
+
+
+def measure(job: Job) -> Row:
+    """Open the artifact and run the phases; a failed phase ends the row, what it has is kept."""
+    row = Row(engine=job.label, is_reference=job.reference_norm is not None)
+    try:
+        runner, opening = timed_open(Path(job.engine), lambda: _open(job))
+        with runner:
+            row = dataclasses.replace(
+                row,
+                target=runner.manifest.target,
+                backbone=runner.manifest.backbone,
+                norm=runner.manifest.norm,
+                runs_as=runner.describe(),
+                precision=runner.precision,
+                sha256=sha256_of(runner.path),
+                checkpoint_sha256=runner.manifest.checkpoint.sha256,
+            )
+            for phase in _phases(job, runner, opening):
+                row = phase(row)
+    except USER_ERRORS as error:
+        text = one_line(error)
+        where = "" if text.startswith((job.engine, job.label)) else f"{job.label}: "
+        row = dataclasses.replace(row, error=f"{where}{text}")
+    return row
+
+
+def _open(job: Job) -> Runner:
+    conditions = job.conditions
+    if job.reference_norm is None:
+        return open_runner(job.engine, threads=conditions.threads, device=conditions.device)
+    from ..runtimes.run_torch import open_reference
+
+    return open_reference(
+        Path(job.engine),
+        norm=job.reference_norm,
+        size=job.reference_size,
+        threads=conditions.threads,
+        device=conditions.device,
+    )
+
+
+def _phases(job: Job, runner: Runner, opening: Opening) -> list[Phase]:
+    """What to measure, in order.
+
+    Latency first: its peak memory must not hold what counting and comparing take.
+    """
+
+    def latency(row: Row) -> Row:
+        from .quality import read_rgb8
+
+        first = job.pictures[0]
+        picture = read_rgb8(first.blurry)
+        measured = measure_latency(runner, picture, first.name, job.conditions, opening)
+        return dataclasses.replace(row, latency=measured)
+
+    def footprint(row: Row) -> Row:
+        from .footprint import measure_footprint
+
+        size = runner.size or job.conditions.size
+        measured = measure_footprint(runner.path, runner.manifest, size)
+        return dataclasses.replace(row, footprint=measured)
+
+    def quality(row: Row) -> Row:
+        return _quality(job, runner, row)
+
+    chosen = [latency] if job.latency else []
+    return [*chosen, footprint, *([quality] if job.quality else [])]
+
+
+def _quality(job: Job, runner: Runner, row: Row) -> Row:
+    from .quality import Gallery, measure_quality
+    from .store import ReferenceReader, ReferenceWriter
+
+    folder = Path(job.reference_folder) if job.reference_folder else None
+    is_reference = job.reference_norm is not None
+    gallery = Gallery() if job.shown_folder else None
+    measured = measure_quality(
+        runner,
+        job.pictures,
+        job.conditions.protocol,
+        writer=ReferenceWriter(folder, len(job.pictures)) if folder and is_reference else None,
+        reader=ReferenceReader(folder, job.reference_label)
+        if folder and not is_reference
+        else None,
+        gallery=gallery,
+        progress=_report_progress,
+    )
+    if gallery is not None and job.shown_folder is not None:
+        from .report.pictures import write_pictures
+
+        write_pictures(gallery.pictures, Path(job.shown_folder))
+    return dataclasses.replace(row, quality=measured)
+
+
+def _report_progress(done: int, total: int) -> None:
+    sys.stdout.write(f"{PROGRESS}{done} {total}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from edgedeblur.export.cli import main, output_path, parse_size
+from edgedeblur.export.registry import Target, get_target, register, targets, targets_markdown
+
+
+def test_builds_and_reports_json(tmp_path, capsys):
+    command = [
+        "--backbone",
+        "mobilenet_dsc",
+        "--target",
+        "onnx-fp32",
+        "--size",
+        "32x64",
+        "-o",
+        str(tmp_path),
+        "--json",
+    ]
+    assert main(command) == 0
+    body = json.loads(capsys.readouterr().out)
+    name = "mobilenet_dsc_onnx-fp32_32x64.onnx"
+    assert body["artifact"] == str(tmp_path / name)
+    assert body["manifest"] == json.loads((tmp_path / f"{name}.json").read_text())
+    assert body["manifest"]["parity"]["residual_snr_db"] >= 80
+    assert main(command) == 1
+    assert f"{name} exists already" in capsys.readouterr().err
+
+
+def test_checkpoint_alone_tells_the_backbone(tmp_path, capsys, released_h5):
+    command = [
+        "--checkpoint",
+        str(released_h5),
+        "--target",
+        "onnx-fp32",
+        "--size",
+        "96x128",
+        "--norm",
+        "frozen",
+        "-o",
+        str(tmp_path / "net.onnx"),
+    ]
+    assert main(command) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "freezing them changed the PyTorch output" in out
+    assert "against PyTorch PSNR" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target", "onnx-fp23"], "unknown target 'onnx-fp23'; did you mean onnx-fp32"),
+        (["--target", "onnx-fp32"], "--backbone is required unless --checkpoint"),
+        (["--backbone", "mobilenet_dsc"], "--target is required"),
+        (["--backbone", "mobilenet_dcs"], "did you mean mobilenet_dsc?"),
+        (["--size", "720x1280"], "multiples of 32; the next larger is 736x1280"),
+        (["--size", "0x32"], "sides go from 32 to 8192"),
+        (["--size", "32x99968"], "sides go from 32 to 8192"),
+        (["--size", "64"], "'64' is not HEIGHTxWIDTH"),
+        (["--size", "-32x32"], "expected one argument"),
+        (["--threads", "many"], "'many' is not a number of threads"),
+        (["--norm", "batch"], "invalid choice: 'batch'"),
+    ],
+)
+def test_wrong_usage_exits_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "message"),
+    [
+        ("/nowhere/x.pth", "checkpoint /nowhere/x.pth: no such file"),
+        ("zoo:nothing", "zoo:nothing: not shipped"),
+    ],
+)
+def test_failures_are_one_line_and_exit_1(checkpoint, message, capsys, tmp_path):
+    assert main(["--checkpoint", checkpoint, "--target", "onnx-fp32", "-o", str(tmp_path)]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("deblur-export: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_backbone_without_checkpoint(capsys, tmp_path, monkeypatch):
+    import edgedeblur.models.sources as sources
+
+    monkeypatch.setattr(sources, "_ZOO", tmp_path)
+    assert main(["--backbone", "mobilenet", "--target", "onnx-fp32", "-o", str(tmp_path)]) == 1
+    assert "--checkpoint released (downloads fpn_mobilenet.h5" in capsys.readouterr().err
+
+
+def test_checkpoint_of_another_backbone(capsys, released_h5, tmp_path):
+    assert (
+        main(
+            [
+                "--backbone",
+                "mobilenet_dsc",
+                "--checkpoint",
+                str(released_h5),
+                "--target",
+                "onnx-fp32",
+                "-o",
+                str(tmp_path),
+            ]
+        )
+        == 1
+    )
+    assert "holds a mobilenet checkpoint, not mobilenet_dsc" in capsys.readouterr().err
+
+
+def test_output_that_cannot_be_a_folder(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert (
+        main(
+            [
+                "--backbone",
+                "mobilenet_dsc",
+                "--target",
+                "onnx-fp32",
+                "--size",
+                "32x32",
+                "-o",
+                str(tmp_path / "file" / "deeper"),
+            ]
+        )
+        == 1
+    )
+    assert "cannot write into" in capsys.readouterr().err
+
+
+def test_output_path(tmp_path):
+    target = get_target("onnx-fp32")
+    folder = tmp_path / "v1.2"
+    folder.mkdir()
+
+    def path(wanted, *, dynamic=False):
+        return output_path(wanted, target, "mobilenet", (32, 64), dynamic=dynamic)
+
+    assert path(tmp_path) == tmp_path / "mobilenet_onnx-fp32_32x64.onnx"
+    assert path(folder, dynamic=True) == folder / "mobilenet_onnx-fp32_dynamic.onnx"
+    assert path(tmp_path / "my.onnx") == tmp_path / "my.onnx"
+    with pytest.raises(ValueError, match=r"onnx-fp32 writes \.onnx files"):
+        path(tmp_path / "my.plan")
+
+
+def test_parse_size():
+    assert parse_size("736x1280") == (736, 1280)
+    assert parse_size(" 32X64 ") == (32, 64)
+
+
+def test_list_comes_from_the_registry(capsys):
+    assert main(["--list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["target"] for row in rows] == sorted(targets())
+    assert all(row["works_here"] == (not row["missing"]) for row in rows)
+    assert main(["--list"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in targets())
+
+
+def test_list_names_what_is_missing(capsys, monkeypatch):
+    import edgedeblur.export.registry as registry
+
+    monkeypatch.setattr(registry, "available", lambda module: module != "onnxslim")
+    assert main(["--list"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "missing onnxslim: pip install 'edgedeblur[onnx]'" in out
+
+
+def test_missing_package_is_named_with_the_extra(capsys, monkeypatch, tmp_path):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "onnxslim", None)
+    assert main(["--backbone", "mobilenet_dsc", "--target", "onnx-fp32", "-o", str(tmp_path)]) == 1
+    err = capsys.readouterr().err
+    assert "onnxslim cannot be imported" in err
+    assert "pip install 'edgedeblur[onnx]'" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_registering_twice_raises():
+    target = get_target("onnx-fp32")
+    with pytest.raises(ValueError, match="registered twice"):
+        register(target)
+    with pytest.raises(ValueError, match="not <format>-<precision>"):
+        register(Target(**{**vars(target), "name": "onnxfp32"}))
+
+
+def test_readme_table_lists_all_targets():
+    table = targets_markdown()
+    assert all(f"| `{name}` |" in table for name in targets())

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from edgedeblur.export.graph import ExportSpec
+from edgedeblur.export.produce import produce
+from edgedeblur.export.registry import get_target
+from edgedeblur.models.checkpoint import load_checkpoint
+from edgedeblur.models.sources import zoo_path
+from edgedeblur.runtimes.base import Runner, open_runner
+from edgedeblur.runtimes.optional import MissingDependencyError, require
+from edgedeblur.runtimes.registry import runtime, runtime_for, runtimes
+from edgedeblur.runtimes.run_torch import open_reference
+
+from tests.contracts import SIZE, RunnerContract
+from tests.released import expected
+
+
+class TestTorchOnOurCheckpoint(RunnerContract):
+    has_manifest_file = False
+
+    @pytest.fixture
+    def path(self):
+        return zoo_path("mobilenet_dsc")
+
+    @pytest.fixture
+    def checkpoint(self):
+        return load_checkpoint("zoo:mobilenet_dsc")
+
+
+class TestTorchOnAReleasedCheckpoint(RunnerContract):
+    has_manifest_file = False
+
+    @pytest.fixture
+    def path(self, released_h5):
+        return released_h5
+
+    @pytest.fixture
+    def checkpoint(self, released_h5):
+        return load_checkpoint(str(released_h5))
+
+
+class TestOnnxRuntime(RunnerContract):
+    @pytest.fixture(scope="class")
+    def checkpoint(self):
+        return load_checkpoint("zoo:mobilenet_dsc")
+
+    @pytest.fixture(scope="class")
+    def path(self, checkpoint, tmp_path_factory):
+        path = tmp_path_factory.mktemp("ort") / "net.onnx"
+        spec = ExportSpec("onnx-fp32", SIZE)
+        produce(get_target("onnx-fp32"), checkpoint, spec, path, norm="frozen", threads=2)
+        return path
+
+    def test_fixed_size_is_enforced(self, runner, image):
+        with pytest.raises(ValueError, match=r"takes 64x96 \(HxW\), not 64x64"):
+            runner.infer(np.ascontiguousarray(image[..., :64]))
+
+    def test_damaged_file_is_an_error_of_ours(self, path, tmp_path):
+        from edgedeblur.runtimes.artifact import manifest_path, read_manifest
+        from edgedeblur.runtimes.run_ort import OrtRunner
+
+        manifest = read_manifest(path)
+        broken = tmp_path / "broken.onnx"
+        broken.write_bytes(path.read_bytes()[: manifest.bytes // 2])
+        manifest_path(broken).write_text(manifest_path(path).read_text())
+        with pytest.raises(ValueError, match="onnxruntime cannot load it"):
+            OrtRunner(broken, manifest, threads=1, device="cpu")
+
+    def test_cuda_without_a_provider_says_what_to_install(self, path):
+        import onnxruntime
+
+        if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            pytest.skip("this machine has the CUDA provider")
+        with pytest.raises(MissingDependencyError, match="pip install onnxruntime-gpu"):
+            open_runner(path, device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("norm", "output"), [("frozen", "output_running_stats"), ("live", "output_batch_stats")]
+)
+def test_reference_runner_meets_the_recorded_network(released_h5, norm, output):
+    recorded = expected()
+    with open_reference(released_h5, norm=norm, size=SIZE) as runner:
+        assert np.abs(runner.infer(recorded["input"]) - recorded[output]).max() <= 1e-5
+
+
+def test_torch_runner_without_cuda_says_so():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(MissingDependencyError, match="sees no CUDA device"):
+        open_runner(zoo_path("mobilenet_dsc"), device="cuda")
+
+
+def test_unknown_suffix_lists_the_known(tmp_path):
+    with pytest.raises(ValueError, match=r"ending in '\.plan'; known endings: \.h5, \.onnx"):
+        runtime_for(tmp_path / "model.plan")
+
+
+def test_a_runtime_cannot_be_registered_twice():
+    runtimes()
+    with pytest.raises(ValueError, match="registered twice"):
+        runtime("another", formats=(".onnx",), module="x", extra="x")(Runner)
+
+
+def test_require_names_module_and_remedy():
+    with pytest.raises(MissingDependencyError, match=r"nothing_here .*'edgedeblur\[onnx\]'"):
+        require("nothing_here", extra="onnx")
+    with pytest.raises(MissingDependencyError, match=r"pip install edgedeblur$"):
+        require("nothing_here")
