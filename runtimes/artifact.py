@@ -62,8 +62,9 @@ class Calibration:
 class Parity:
     """Artifact against PyTorch, right after export; dB and intensities on uint8 RGB.
 
-    ``psnr_db`` and ``ssim`` are the means over the pictures of uint8 output against uint8 output,
-    ``worst_psnr_db`` is the lowest; infinite (identical) is written as null. ``max_abs`` is the
+    ``psnr_db`` is that of the pictures' mean squared error, uint8 output against uint8 output,
+    ``worst_psnr_db`` the lowest of one picture, ``ssim`` the mean; infinite (identical) is written
+    as null. ``max_abs`` is the
     largest difference of the float outputs in [-1, 1]; ``residual_snr_db`` is measured on
     (output - input), since the network only makes a residual. ``emulated`` marks numbers that
     did not come from the target's own runtime.

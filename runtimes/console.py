@@ -67,7 +67,7 @@ def console(*, stderr: bool = False) -> Console:
 @contextlib.contextmanager
 def progress_bar(
     description: str, *, enabled: bool = True
-) -> Generator[Callable[[int, int], None]]:
+) -> Generator[Callable[[float, float], None]]:
     """A progress bar on standard error; yields ``update(done, total)``.
 
     Silent if standard error is not a terminal, so that logs stay readable.
@@ -91,7 +91,10 @@ def progress_bar(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+    # Rich would send what is printed meanwhile to standard error, away from a pipe or a file.
+    redirect = sys.stdout.isatty()
+    shown = console(stderr=True)
+    with Progress(*columns, console=shown, transient=True, redirect_stdout=redirect) as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

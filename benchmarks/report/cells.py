@@ -22,6 +22,11 @@ class Column:
 
 def cost_columns() -> tuple[Column, ...]:
     """Size, arithmetic, time and memory."""
+    return (*size_columns(), *time_columns()[1:])
+
+
+def size_columns() -> tuple[Column, ...]:
+    """What the artifact is: size and arithmetic."""
     return (
         Column("engine", lambda row: row.engine),
         Column("norm", lambda row: row.norm or NONE),
@@ -31,10 +36,23 @@ def cost_columns() -> tuple[Column, ...]:
         Column("params M", _footprint(lambda f: f"{f.params / 1e6:.2f}")),
         Column("GMACs conv", _footprint(lambda f: f"{f.macs / 1e9:.2f}")),
         Column("GFLOPs = 2x", _footprint(lambda f: f"{f.flops / 1e9:.1f}")),
+    )
+
+
+def time_columns() -> tuple[Column, ...]:
+    """What it took: time and memory."""
+    return (
+        Column("engine", lambda row: row.engine),
         Column("load ms", _latency(lambda t: milliseconds(t.load_ms))),
         Column("first ms", _latency(lambda t: milliseconds(t.first_ms))),
         Column("infer ms [p5, p95]", _latency(lambda t: spread(t.infer))),
         Column("deblur ms", _latency(lambda t: milliseconds(t.end_to_end.median_ms))),
+        Column(
+            "pre + post ms",
+            _latency(
+                lambda t: f"{milliseconds(t.pre.median_ms)} + {milliseconds(t.post.median_ms)}"
+            ),
+        ),
         Column("peak MiB", _latency(lambda t: mebibytes(t.peak_memory_bytes))),
     )
 

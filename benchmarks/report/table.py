@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..result import BenchResult, Row
-from .cells import Column, caption, conventions, cost_columns, filled, quality_columns, scored_rows
+from .cells import (
+    Column,
+    caption,
+    conventions,
+    filled,
+    quality_columns,
+    scored_rows,
+    size_columns,
+    time_columns,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,10 +23,13 @@ if TYPE_CHECKING:
 
 
 def print_tables(result: BenchResult, console: Console) -> None:
-    """Cost, then quality where it was measured; machine, data and conventions below."""
+    """Size, time, and quality where it was measured; machine, data and conventions below."""
     measured = [row for row in result.rows if row.footprint or row.latency or row.quality]
     if measured:
-        console.print(_table("Cost", cost_columns(), measured))
+        console.print(_table("Size and arithmetic", size_columns(), measured))
+        timed = [row for row in measured if row.latency is not None]
+        if timed:
+            console.print(_table("Time and memory", time_columns(), timed))
     scored = scored_rows(result)
     if scored:
         console.print(_table("Quality", quality_columns(), scored))

@@ -1,0 +1,59 @@
+# Everything runs in .venv, made from requirements.lock; nothing is installed elsewhere.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PHOTO := benchmarks/samples/blurry/mountains.png
+MODEL := out/mobilenet_dsc_onnx-fp32_736x1280.onnx
+
+.PHONY: demo test test-slow lint types readme results lock clean
+
+demo: $(READY)  ## a blurry photo comes back sharper through an exported artifact, with a measured table
+	$(BIN)/deblur-export --backbone mobilenet_dsc --target onnx-fp32 --output out --force
+	$(BIN)/deblur-run $(MODEL) $(PHOTO) --output out/demo --side-by-side --force
+	$(BIN)/deblur-bench --engine $(MODEL) --runs 10 --report out/report --force
+	@echo "Look at out/demo (blurry and deblurred side by side) and out/report/report.md"
+
+test: $(READY)  ## the whole suite, without the slow full-size measurements
+	$(BIN)/python -m pytest
+
+test-slow: $(READY)  ## full-size checks: 24-megapixel memory, 720p overhead, export time
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/basedpyright
+
+readme: $(READY)  ## rewrite the README's generated tables
+	$(BIN)/python docs/readme_tables.py
+
+results: $(READY)  ## measure the results table anew on this machine
+	for size in 736x1280 256x256; do \
+	  for target in onnx-fp32 onnx-fp16; do \
+	    $(BIN)/deblur-export --backbone mobilenet_dsc --target $$target --size $$size \
+	      --output out --force || exit 1; \
+	  done; \
+	  $(BIN)/deblur-bench --engine out/mobilenet_dsc_onnx-fp32_$$size.onnx \
+	    --engine out/mobilenet_dsc_onnx-fp16_$$size.onnx \
+	    --json benchmarks/results/samples_$${size}_2threads_cpu.json --threads 2 --force || exit 1; \
+	done
+
+# torch stays below 2.15, which the TFLite converter (litert-torch 0.10) does not accept yet.
+lock:  ## resolve requirements.lock anew, for all supported Pythons at once
+	echo 'torch<2.15' | uv pip compile pyproject.toml --extra all --extra dev --universal \
+	  --python-version 3.10 --constraint - --no-header --no-annotate --upgrade \
+	  --output-file requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Python 3.10 to 3.13 is needed; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $(READY)
+
+clean:
+	rm -rf .venv out build *.egg-info

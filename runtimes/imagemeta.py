@@ -1,0 +1,188 @@
+"""A picture in memory, and the metadata that travels with it. No decoding of pixels here."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+EXIF_PREFIX = b"Exif\0\0"  # in JPEG only; elsewhere the TIFF structure stands alone
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_HEADER_BYTES = 33  # signature (8) and the IHDR chunk (4 + 4 + 13 + 4), which comes first
+
+ORIENTATION, EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x0112, 0x8769, 0x8825, 0xA005
+EXIF_WIDTH, EXIF_HEIGHT = 0xA002, 0xA003
+SHORT, LONG = 3, 4  # TIFF field types
+# What a TIFF's own directory says about the photograph rather than about its strips:
+# ImageDescription, Make, Model, X/YResolution, ResolutionUnit, Software, DateTime, Artist,
+# Copyright.
+DESCRIPTIVE_TAGS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432)
+
+
+@dataclass(frozen=True)
+class Picture:
+    r"""One still picture, upright.
+
+    Attributes:
+        pixels: uint8 or uint16 (H, W, 3), RGB; a grey picture has three equal channels.
+        alpha: (H, W) of the same dtype, not premultiplied, or None.
+        grey: Whether the file was grey; it is written back grey.
+        exif: The EXIF block as TIFF structure (no ``Exif\0\0`` before it), orientation 1.
+        icc: The ICC profile.
+        format: ``JPEG``, ``PNG``, ``WEBP``, ``TIFF`` or ``BMP``: what the file really was.
+        remarks: What reading could not keep as it was, for the user; mostly empty.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    grey: bool = False
+    exif: bytes | None = None
+    icc: bytes | None = None
+    format: str = "PNG"
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def bits(self) -> int:
+        """Bits a channel: 8 or 16."""
+        return self.pixels.dtype.itemsize * 8
+
+
+class Exif:
+    """Patches an EXIF block in place, so that maker notes and unknown tags stay byte for byte."""
+
+    def __init__(self, block: bytes) -> None:
+        """Raises ValueError if ``block`` is no TIFF structure with a readable first directory."""
+        self._data = bytearray(block.removeprefix(EXIF_PREFIX))
+        order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(self._data[:4]))
+        if order is None or len(self._data) < 8:
+            raise ValueError("EXIF does not start with a TIFF header")
+        self._order = order
+        self._main, self._next_at = self._directory(self._read("I", 4))
+        if not self._main:
+            raise ValueError("EXIF has no readable directory")
+
+    @property
+    def orientation(self) -> int:
+        """1 to 8 as in the EXIF standard; 1 where the tag is missing or holds something else."""
+        value = self._value(self._main.get(ORIENTATION))
+        return value if value is not None and 1 <= value <= 8 else 1
+
+    def upright(self) -> bytes:
+        """The block for turned pixels: orientation 1, sides swapped if need be, no thumbnail.
+
+        The embedded thumbnail shows the picture before; it is unlinked.
+        """
+        turned = self.orientation >= 5
+        if ORIENTATION in self._main:
+            self._set(self._main[ORIENTATION], 1)
+        if self._next_at is not None:
+            struct.pack_into(self._order + "I", self._data, self._next_at, 0)
+        pointer = self._value(self._main.get(EXIF_IFD))
+        if turned and pointer is not None:
+            inner, _ = self._directory(pointer)
+            width, height = (self._value(inner.get(tag)) for tag in (EXIF_WIDTH, EXIF_HEIGHT))
+            if width is not None and height is not None:
+                self._set(inner[EXIF_WIDTH], height)
+                self._set(inner[EXIF_HEIGHT], width)
+        return bytes(self._data)
+
+    def _directory(self, at: int) -> tuple[dict[int, int], int | None]:
+        """Tag -> place of its entry, and the place of the pointer to the next directory."""
+        if at + 2 > len(self._data):
+            return {}, None
+        count = self._read("H", at)
+        end = at + 2 + 12 * count
+        if end > len(self._data):
+            return {}, None
+        places = range(at + 2, end, 12)
+        return {self._read("H", p): p for p in places}, end if end + 4 <= len(self._data) else None
+
+    def _value(self, entry: int | None) -> int | None:
+        """A single SHORT or LONG, or None."""
+        if entry is None:
+            return None
+        kind = self._read("H", entry + 2)
+        return self._read({SHORT: "H", LONG: "I"}[kind], entry + 8) if kind in (3, 4) else None
+
+    def _set(self, entry: int, value: int) -> None:
+        # As LONG, which holds any side; the field has four bytes whatever its type.
+        struct.pack_into(self._order + "H", self._data, entry + 2, LONG)
+        struct.pack_into(self._order + "I", self._data, entry + 8, value)
+        if self._read("H", entry) == ORIENTATION:  # the standard knows this one as SHORT only
+            struct.pack_into(self._order + "H", self._data, entry + 2, SHORT)
+            struct.pack_into(self._order + "HH", self._data, entry + 8, value, 0)
+
+    def _read(self, code: str, at: int) -> int:
+        return struct.unpack_from(self._order + code, self._data, at)[0]
+
+
+def turn_upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn and mirror (H, W) or (H, W, C) as an EXIF orientation of 1 to 8 asks for."""
+    if orientation >= 5:
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return np.ascontiguousarray(array)
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and body of each whole chunk; a cut file ends early, without ``IEND``."""
+    at = len(PNG_SIGNATURE)
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        if at + 12 + length > len(data):
+            return
+        yield data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        at += 12 + length
+
+
+def with_png_chunks(data: bytes, chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Insert chunks right after the header, where profiles must stand."""
+    inserted = bytearray()
+    for name, body in chunks:
+        inserted += struct.pack(">I", len(body)) + name + body
+        inserted += struct.pack(">I", zlib.crc32(name + body))
+    return data[:PNG_HEADER_BYTES] + bytes(inserted) + data[PNG_HEADER_BYTES:]
+
+
+def exif_of_tiff(image: Image.Image) -> bytes | None:
+    """An EXIF block from an opened TIFF's directories: description, Exif, GPS; None if empty."""
+    from PIL import Image as Pillow
+
+    source, kept = image.getexif(), Pillow.Exif()
+    for tag in DESCRIPTIVE_TAGS:
+        if tag in source:
+            kept[tag] = source[tag]
+    for tag in (EXIF_IFD, GPS_IFD):
+        inner = dict(source.get_ifd(tag))
+        inner.pop(INTEROP_IFD, None)  # a pointer into the old file
+        if inner:
+            kept[tag] = inner
+    return kept.tobytes().removeprefix(EXIF_PREFIX) if len(kept) else None
+
+
+def tiff_tags_of(exif: bytes) -> dict[int, Any]:
+    """The entries of an EXIF block that belong into a TIFF's directory.
+
+    Values are Pillow's; the Exif and GPS directories are nested dictionaries.
+    """
+    from PIL import Image as Pillow
+
+    source = Pillow.Exif()
+    source.load(EXIF_PREFIX + exif)
+    tags: dict[int, Any] = {t: source[t] for t in DESCRIPTIVE_TAGS if t in source}
+    for tag in (EXIF_IFD, GPS_IFD):
+        inner = dict(source.get_ifd(tag))
+        inner.pop(INTEROP_IFD, None)
+        if inner:
+            tags[tag] = inner
+    return tags

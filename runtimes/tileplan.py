@@ -1,0 +1,235 @@
+"""Where tiles lie and how much each counts. Pure arithmetic: no pictures, no network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+EDGE, PAPER = "edge", "paper"
+PROTOCOLS = (EDGE, PAPER)
+
+# Pixels that neighbouring tiles share where the caller names none.
+DEFAULT_OVERLAP_PX = 128
+FULL_OVERLAP = -1
+
+# A free-size artifact gets a picture whole up to this area (Full HD fits). The largest maps of the
+# network cost about 250 bytes a pixel in fp32 and a session holds two or three of them at once, so
+# this stays near 1.5 GB.
+WHOLE_UP_TO_PIXELS = 2 * 1024 * 1024
+# Larger pictures go in tiles of at most this side: a fifth of each tile is overlap at the default
+# overlap, and inference stays under 1 GB.
+AUTO_TILE_PX = 1024
+
+# Width of the cross-fade where the overlap is too small to leave out all the pixels that a tile's
+# border has reached. Errors grow towards the border, so the fade sits in the middle, far from both.
+RAMP_PX = 32
+
+# Weights are multiples of 1 / RAMP_STEPS: such products and sums are exact in float32, so the
+# weights of all tiles add up to exactly 1.
+RAMP_STEPS = 1024
+
+
+@dataclass(frozen=True)
+class TilingOptions:
+    """How a picture is cut.
+
+    Attributes:
+        protocol: ``edge`` (reflect-pad right and bottom to the next multiple of 32, or to the
+            artifact's size; round to integers) or ``paper`` (the reference's procedure, see
+            `deblur_picture`).
+        tile: Tile ``(height, width)`` in pixels for artifacts of free size; None lets
+            `plan_tiles` choose. Artifacts of fixed size use theirs.
+        overlap_px: Pixels that neighbouring tiles share, rounded up to a multiple of 32; None
+            means `DEFAULT_OVERLAP_PX` (at most half a tile), and ``-1`` twice the receptive
+            radius, which makes tiles exact for frozen norms.
+    """
+
+    protocol: str = EDGE
+    tile: tuple[int, int] | None = None
+    overlap_px: int | None = None
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """A picture's cut. All numbers are pixels; sizes are ``(height, width)``.
+
+    Attributes:
+        padded: Size after padding right and bottom.
+        tile: Size of every tile.
+        rows: Upper edge of each row of tiles, rising, multiples of the network's multiple; the
+            last row ends at the padded picture's edge.
+        columns: The same for left edges.
+    """
+
+    padded: tuple[int, int]
+    tile: tuple[int, int]
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """Tiles in all."""
+        return len(self.rows) * len(self.columns)
+
+
+def plan_tiles(
+    height: int,
+    width: int,
+    *,
+    size: tuple[int, int] | None,
+    multiple: int,
+    receptive_radius_px: int | None,
+    options: TilingOptions,
+) -> TilePlan:
+    """Decide padding and tiles for a picture of ``height`` x ``width`` pixels.
+
+    Args:
+        height: Picture height.
+        width: Picture width.
+        size: The artifact's fixed ``(height, width)``, or None if any multiple will do.
+        multiple: Sides and shifts that the network commutes with, 32.
+        receptive_radius_px: How far an output pixel sees; None: the whole picture (live norms).
+        options: See `TilingOptions`.
+
+    Raises:
+        ValueError: the options contradict each other or do not fit the artifact.
+    """
+    if options.protocol == PAPER:
+        return _paper_plan(height, width, size, multiple, options)
+    if options.protocol != EDGE:
+        raise ValueError(f"protocol must be {' or '.join(PROTOCOLS)}, not {options.protocol!r}")
+    needed = _up(height, multiple), _up(width, multiple)
+    nominal = _tile_size(needed, size, multiple, options.tile)
+    padded = max(needed[0], nominal[0]), max(needed[1], nominal[1])
+    shrink = size is None and options.tile is None
+    axes: list[tuple[int, tuple[int, ...]]] = []
+    for side, tile in zip(padded, nominal, strict=True):
+        if side == tile:
+            axes.append((tile, (0,)))
+            continue
+        overlap = _overlap(tile, multiple, receptive_radius_px, options.overlap_px)
+        steps = math.ceil((side - tile) / (tile - overlap))
+        if shrink:  # the smallest tile that needs no further row: less is computed twice
+            tile = _up(math.ceil((side + steps * overlap) / (steps + 1)), multiple)
+        axes.append((tile, _origins(side, tile, steps, multiple)))
+    (tile_height, rows), (tile_width, columns) = axes
+    return TilePlan(padded, (tile_height, tile_width), rows, columns)
+
+
+def axis_weights(
+    origins: Sequence[int], tile: int, receptive_radius_px: int | None
+) -> list[np.ndarray]:
+    """How much each tile counts along one axis.
+
+    Where the overlap allows it, a tile counts nothing within ``receptive_radius_px`` of a border
+    that it shares: there it saw padding instead of picture. Between those margins neighbours
+    cross-fade linearly. A smaller overlap keeps a fade of `RAMP_PX` in its middle and leaves out
+    what is left on both sides.
+
+    Args:
+        origins: Rising first pixels of the tiles; neighbours touch or overlap.
+        tile: Tile side in pixels.
+        receptive_radius_px: None stands for "further than any overlap".
+
+    Returns:
+        One float32 array of shape (tile,) per origin, in [0, 1]; over all tiles that hold a
+        pixel the weights sum to exactly 1.
+    """
+    places = np.arange(origins[-1] + tile) + 0.5  # pixel centres
+    # rise[i] is the share of all tiles from i on; consecutive differences are the tiles' own.
+    rise = [np.ones_like(places)]
+    for left, right in pairwise(origins):
+        overlap = left + tile - right
+        if receptive_radius_px is not None and overlap >= 2 * receptive_radius_px:
+            margin = receptive_radius_px
+        else:
+            margin = max(0, (overlap - RAMP_PX) // 2)
+        start, stop = right + margin, left + tile - margin
+        # No room for a ramp makes a step: centres lie half a pixel off, so nothing hits its edge.
+        ramp = np.clip((places - start) / max(stop - start, 1e-6), 0.0, 1.0)
+        rise.append(np.round(ramp * RAMP_STEPS) / RAMP_STEPS)
+    rise.append(np.zeros_like(places))
+    return [
+        (rise[i] - rise[i + 1])[origin : origin + tile].astype(np.float32)
+        for i, origin in enumerate(origins)
+    ]
+
+
+def _paper_plan(
+    height: int,
+    width: int,
+    size: tuple[int, int] | None,
+    multiple: int,
+    options: TilingOptions,
+) -> TilePlan:
+    if options.tile is not None or options.overlap_px is not None:
+        raise ValueError("protocol 'paper' never tiles; leave out --tile and --overlap")
+    padded = (height // multiple + 1) * multiple, (width // multiple + 1) * multiple
+    if size is not None and size != padded:
+        raise ValueError(
+            f"protocol 'paper' pads {height}x{width} (HxW) to {padded[0]}x{padded[1]}, but the "
+            f"artifact takes {size[0]}x{size[1]}; export it with --size {padded[0]}x{padded[1]} "
+            "or use --protocol edge"
+        )
+    return TilePlan(padded, padded, (0,), (0,))
+
+
+def _tile_size(
+    needed: tuple[int, int],
+    size: tuple[int, int] | None,
+    multiple: int,
+    asked: tuple[int, int] | None,
+) -> tuple[int, int]:
+    if size is not None:
+        if asked is not None and asked != size:
+            raise ValueError(
+                f"the artifact takes {size[0]}x{size[1]} (HxW) only, so tiles cannot be "
+                f"{asked[0]}x{asked[1]}; leave out --tile or export with another --size"
+            )
+        return size
+    if asked is not None:
+        if min(asked) < multiple or asked[0] % multiple or asked[1] % multiple:
+            raise ValueError(
+                f"tile sides must be multiples of {multiple}, not {asked[0]}x{asked[1]}; "
+                f"take {_up(max(asked[0], 1), multiple)}x{_up(max(asked[1], 1), multiple)}"
+            )
+        return min(asked[0], needed[0]), min(asked[1], needed[1])
+    if needed[0] * needed[1] <= WHOLE_UP_TO_PIXELS:
+        return needed
+    return min(AUTO_TILE_PX, needed[0]), min(AUTO_TILE_PX, needed[1])
+
+
+def _overlap(tile: int, multiple: int, radius: int | None, asked: int | None) -> int:
+    """The overlap in pixels along an axis that is really cut."""
+    if asked is None:
+        return min(_up(DEFAULT_OVERLAP_PX, multiple), tile // 2 // multiple * multiple)
+    if asked == FULL_OVERLAP:
+        if radius is None:
+            raise ValueError(
+                "the artifact's norms are live, so each pixel sees the whole picture and no "
+                "overlap makes tiles exact; name an overlap in pixels or export with frozen norms"
+            )
+        asked = 2 * radius
+    if asked < 0:
+        raise ValueError(f"overlap must be 0 or more pixels, or -1 (full), not {asked}")
+    overlap = _up(asked, multiple)
+    if overlap >= tile:
+        raise ValueError(
+            f"an overlap of {overlap} px does not fit tiles of {tile} px; "
+            f"take tiles of {overlap + multiple} px or more, or a smaller overlap"
+        )
+    return overlap
+
+
+def _origins(side: int, tile: int, steps: int, multiple: int) -> tuple[int, ...]:
+    """Origins spread evenly from 0 to ``side - tile``, floored to the multiple."""
+    units = (side - tile) // multiple
+    return tuple(i * units // steps * multiple for i in range(steps + 1))
+
+
+def _up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
