@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..models.registry import backbone_names, get_backbone
-from ..runtimes.console import DONE, console, print_json, run_command
+from ..runtimes.console import DONE, console, print_json, progress_bar, run_command
 from .registry import Target, get_target, targets
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def work(arguments: argparse.Namespace) -> int:
 def export(arguments: argparse.Namespace) -> int:
     """Load, produce, report."""
     from ..models.checkpoint import load_checkpoint
-    from ..models.sources import default_source
+    from ..models.sources import default_source, resolve_source
     from ..runtimes.base import usable_cores
     from ..runtimes.optional import require
     from .graph import ExportSpec
@@ -101,6 +101,8 @@ def export(arguments: argparse.Namespace) -> int:
     require("torch").set_num_threads(threads)
     source = arguments.checkpoint or default_source(arguments.backbone)
     remarks = console(stderr=True)
+    with progress_bar(f"fetching {source}", enabled=source == "released") as progress:
+        resolve_source(source, progress=progress)
     checkpoint = load_checkpoint(source, backbone=arguments.backbone)
     spec = ExportSpec(target.name, arguments.size or DEFAULT_SIZE, dynamic=arguments.dynamic)
     output = output_path(

@@ -1,0 +1,185 @@
+"""Command ``deblur-run``: pictures through an artifact."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+
+from .base import open_runner
+from .batch import Done, Failure, Settings, check_jobs, run_jobs
+from .console import DONE, FAILED, print_json, progress_bar, run_command
+from .imageio import WRITABLE
+from .jobs import find_sources, plan_jobs
+from .tileplan import DEFAULT_OVERLAP_PX, EDGE, FULL_OVERLAP, PROTOCOLS
+from .tiling import TilingOptions
+
+FORMATS = ("png", "jpg", "webp", "tif")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0 done, 1 failed, 2 wrong usage."""
+    return run_command(build_parser(), work, argv)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All arguments."""
+    parser = argparse.ArgumentParser(
+        prog="deblur-run",
+        description="Deblur pictures with an exported artifact. Depth, transparency, EXIF and "
+        "colour profile are kept; pictures come out upright. In a run over several pictures one "
+        "that fails does not stop the others: failures are listed at the end and the exit code "
+        "is 1.",
+        epilog="Nothing is overwritten without --force, neither an input nor an existing output.",
+    )
+    add = parser.add_argument
+    add("artifact", help="what deblur-export wrote, for example model.onnx")
+    add(
+        "inputs",
+        nargs="+",
+        metavar="input",
+        help=f"a picture ({', '.join(WRITABLE)}), a folder, or a quoted pattern such as "
+        "'shots/*.jpg'",
+    )
+    add(
+        "-o",
+        "--output",
+        required=True,
+        metavar="OUT",
+        help="a file name for a single picture, else a folder; it is made if need be",
+    )
+    add("--format", choices=FORMATS, help="write this format (default: each input's own)")
+    add(
+        "--quality",
+        type=_quality,
+        default=95,
+        metavar="N",
+        help="1 to 100, for JPEG and WebP (default: %(default)s)",
+    )
+    add(
+        "--recursive",
+        action="store_true",
+        help="read sub-folders too; the output folder gets the same ones",
+    )
+    add(
+        "--side-by-side",
+        action="store_true",
+        help="also write NAME_side_by_side.png: before on the left, after on the right",
+    )
+    add("--force", action="store_true", help="overwrite existing files")
+    add("--threads", type=_count, default=0, metavar="N", help="CPU threads (default: all)")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    _add_tiling(parser)
+    add("--json", action="store_true", help="machine-readable output")
+    return parser
+
+
+def work(arguments: argparse.Namespace) -> int:
+    """Run the parsed command."""
+    sources = find_sources(arguments.inputs, recursive=arguments.recursive, output=arguments.output)
+    suffix = None if arguments.format is None else f".{arguments.format}"
+    jobs = plan_jobs(sources, arguments.output, suffix=suffix, side_by_side=arguments.side_by_side)
+    ready, failures = check_jobs(jobs, force=arguments.force)
+    options = TilingOptions(arguments.protocol, arguments.tile, arguments.overlap)
+    settings = Settings(options, arguments.quality)
+    # The artifact is opened last: a wrong name should not cost the seconds of loading one.
+    finished: list[Done] = []
+    described = None
+    if ready:
+        with open_runner(
+            arguments.artifact, threads=arguments.threads, device=arguments.device
+        ) as runner:
+            described = runner.describe()
+            with progress_bar("deblurring", enabled=not arguments.json) as progress:
+                report = _ignore if arguments.json else _print_done
+                finished, failed = run_jobs(
+                    runner, ready, settings, report=report, progress=progress
+                )
+        failures += failed
+    if arguments.json:
+        print_json(
+            {
+                "artifact": arguments.artifact,
+                "ran_on": described,
+                "files": [done.to_dict() for done in finished],
+                "failures": [{"input": str(f.source), "reason": f.reason} for f in failures],
+            }
+        )
+    _print_failures(failures, len(jobs))
+    return FAILED if failures else DONE
+
+
+def _add_tiling(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--protocol",
+        choices=PROTOCOLS,
+        default=EDGE,
+        help="edge: reflect at the border, round (default). paper: pad and truncate as the "
+        "reference code does, to compare with published numbers",
+    )
+    add(
+        "--tile",
+        type=_size,
+        metavar="HxW",
+        help="cut pictures into tiles of this height and width, multiples of 32 (default: whole "
+        "up to 2 megapixels; artifacts of fixed size use theirs)",
+    )
+    add(
+        "--overlap",
+        type=_overlap,
+        metavar="N|full",
+        help=f"pixels that neighbouring tiles share (default: {DEFAULT_OVERLAP_PX}); full: as far "
+        "as the network sees, which makes tiles exact for frozen norms",
+    )
+
+
+def _print_done(done: Done) -> None:
+    tiles = f" in {done.tiles} tiles" if done.tiles > 1 else ""
+    sys.stdout.write(
+        f"{done.job.source} -> {done.job.target} {done.height}x{done.width} "
+        f"{done.infer_ms:.0f} ms inference{tiles} + {done.around_ms:.0f} ms around it\n"
+    )
+    for remark in done.remarks:
+        sys.stderr.write(f"{done.job.source}: {remark}\n")
+
+
+def _ignore(_done: Done) -> None:
+    """With --json everything is in the document at the end."""
+
+
+def _print_failures(failures: Sequence[Failure], jobs: int) -> None:
+    if not failures:
+        return
+    sys.stdout.flush()
+    if jobs == 1:
+        lines = [f"deblur-run: error: {failures[0]}"]
+    else:
+        lines = [f"deblur-run: error: {len(failures)} of {jobs} pictures failed"]
+        lines += [f"  {failure}" for failure in failures]
+    sys.stderr.write("\n".join(lines) + "\n")
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,6})[xX](\d{1,6})", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, for example 736x1280")
+    return int(match[1]), int(match[2])
+
+
+def _overlap(text: str) -> int:
+    return FULL_OVERLAP if text == "full" else _count(text, "a number of pixels or 'full'")
+
+
+def _quality(text: str) -> int:
+    quality = _count(text)
+    if not 1 <= quality <= 100:
+        raise argparse.ArgumentTypeError(f"quality goes from 1 to 100, not {text}")
+    return quality
+
+
+def _count(text: str, wanted: str = "a whole number, 0 or more") -> int:
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return int(text)
