@@ -64,6 +64,12 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         help="data set: GoPro, Kohler, DVD, RealBlur, or two folders such as blurry/ and sharp/ "
         "(default: the packaged samples)",
     )
+    add(
+        "--sharp",
+        type=Path,
+        metavar="DIR",
+        help="folder of the sharp pictures, if --data is the folder of the blurry ones",
+    )
     add("--split", default="test", metavar="NAME", help="split of the data set (default: test)")
     add(
         "--subset",
@@ -150,8 +156,14 @@ def measure(arguments: argparse.Namespace, shown: Path | None) -> BenchResult:
     from .environment import describe_machine
     from .result import BenchResult, Conditions
 
+    if arguments.sharp is not None and arguments.data is None:
+        build_parser().error("--sharp needs --data with the folder of the blurry pictures")
     data, pictures = load_data(
-        arguments.data, split=arguments.split, subset=arguments.subset, limit=arguments.limit
+        arguments.data,
+        split=arguments.split,
+        subset=arguments.subset,
+        limit=arguments.limit,
+        sharp=arguments.sharp,
     )
     conditions = Conditions(
         size=arguments.size,

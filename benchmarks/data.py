@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from ..models.data.layouts import find_pairs
-from ..models.data.pairs import PairSet
+from ..models.data.pairs import PairSet, pair_folders
 from .jobs import PictureFiles
 from .result import DataSet
 
@@ -14,7 +14,7 @@ SAMPLES = "samples"
 
 
 def load_data(
-    root: Path | None, *, split: str, subset: str, limit: int | None
+    root: Path | None, *, split: str, subset: str, limit: int | None, sharp: Path | None = None
 ) -> tuple[DataSet, tuple[PictureFiles, ...]]:
     """Find the pairs.
 
@@ -23,13 +23,17 @@ def load_data(
         split: ``test``, ``train``, ...
         subset: Blurry side of GOPRO_Large.
         limit: Use only the first so many pairs, by name.
+        sharp: The sharp pictures' folder, if ``root`` is the folder of the blurry ones.
 
     Raises:
         ValueError: no pairs, or no layout fits.
         FileNotFoundError: no such folder.
     """
     folder = root if root is not None else Path(__file__).parent / SAMPLES
-    found = find_pairs(folder, split=split, subset=subset)
+    if sharp is not None:
+        found = pair_folders(folder, sharp)
+    else:
+        found = find_pairs(folder, split=split, subset=subset)
     pairs = found.pairs if limit is None else found.pairs[:limit]
     if not pairs:
         raise ValueError(f"{folder}: no pairs to compare; check --data, --split and --limit")

@@ -83,7 +83,9 @@ def test_no_address_of_this_machine_or_a_registry_is_committed():
     )
     if listed.returncode:
         pytest.skip("not a git checkout")
-    bad = re.compile("|".join(("/root/", "pythonhosted", "pypi" r"\.org")))
+    # Spelled in pieces, so that this file does not find itself.
+    words = ("/" + "root/", "python" + "hosted", "pypi" + r"\.org")
+    bad = re.compile("|".join(words))
     suffixes = {".py", ".md", ".toml", ".lock", ".json", ".txt", ".sh", ".yml", ""}
     found = [
         name

@@ -122,7 +122,7 @@ def _flat(root: Path, split: str) -> PairSet | None:
         choices = ", ".join("/".join(names) for names in fits)
         raise ValueError(
             f"{base}: several pairs of folders fit ({choices}); "
-            "name the two folders with pair_folders"
+            "name both sides (--data BLURRY --sharp SHARP)"
         )
     blurry, sharp = fits[0]
     pairs = match_folders(folders[blurry], folders[sharp])
@@ -233,5 +233,5 @@ def _unrecognised(root: Path, split: str) -> str:
         f"GOPRO_Large ({split}/<scene>/{{blur,blur_gamma,sharp}}), flat folders {flat} "
         f"here or in {split}/, DVD (quantitative_datasets/*/{{input,GT}}), Kohler "
         f"(Blurry1_1.png and Image1/Kernel1/GroundTruth1_1_1.png), RealBlur "
-        f"(*_{split}_list.txt). Rename the folders or use pair_folders"
+        f"(*_{split}_list.txt). Rename the folders, or name both sides (--data BLURRY --sharp SHARP)"
     )

@@ -1,5 +1,7 @@
 import json
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 from edgedeblur.benchmarks import jobs, worker
@@ -163,3 +165,15 @@ def test_plain_round_trip_and_what_it_refuses():
     for wrong in ({"engine": 3}, {"engine": "a", "what": 1}, {}, []):
         with pytest.raises(ValueError, match="x: not as this version writes it"):
             build(Row, wrong, origin="x")
+
+
+def test_two_parallel_folders_with_names_of_their_own(tmp_path):
+    samples = Path(__file__).parents[2] / "benchmarks" / "samples"
+    for side, name in (("blurry", "mine"), ("sharp", "theirs")):
+        (tmp_path / name).mkdir()
+        shutil.copy(samples / side / "cat.png", tmp_path / name)
+    data, files = load_data(
+        tmp_path / "mine", split="test", subset="blur", limit=None, sharp=tmp_path / "theirs"
+    )
+    assert (data.layout, data.pairs) == ("folders", 1)
+    assert files[0].sharps == (str(tmp_path / "theirs" / "cat.png"),)
