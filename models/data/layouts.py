@@ -233,5 +233,6 @@ def _unrecognised(root: Path, split: str) -> str:
         f"GOPRO_Large ({split}/<scene>/{{blur,blur_gamma,sharp}}), flat folders {flat} "
         f"here or in {split}/, DVD (quantitative_datasets/*/{{input,GT}}), Kohler "
         f"(Blurry1_1.png and Image1/Kernel1/GroundTruth1_1_1.png), RealBlur "
-        f"(*_{split}_list.txt). Rename the folders, or name both sides (--data BLURRY --sharp SHARP)"
+        f"(*_{split}_list.txt). "
+        "Rename the folders, or name both sides (--data BLURRY --sharp SHARP)"
     )
