@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..runtimes.console import DONE, FAILED, console, run_command
 
 if TYPE_CHECKING:
-    from .result import BenchResult
+    from .result import BenchResult, Conditions
 
 SIZE_MULTIPLE = 32
 DEFAULT_SIZE = (736, 1280)  # 720p, padded
@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         "made from. Each is measured in its own process.",
     )
     _add_what(parser)
+    _add_data(parser)
     _add_output(parser)
     _add_how(parser)
     return parser
@@ -57,6 +58,19 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         help="the checkpoint that artifacts were made from, if it is not where their manifests "
         "say; recognised by its SHA-256; repeat for more",
     )
+    add(
+        "--baseline",
+        choices=("reference", "stock"),
+        action="append",
+        default=[],
+        help="also measure, and compare with: the same weights as the original code infers "
+        "(reference: PyTorch, norms in training arithmetic), or exported by torch.onnx.export "
+        "alone (stock: in onnxruntime, and in OpenVINO if installed); may be given twice",
+    )
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--data",
         type=Path,
@@ -109,15 +123,16 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         help="edge: reflect-pad to multiples of 32, round (default); paper: zero-pad right and "
         "bottom as the reference code does, truncate",
     )
-    add(
-        "--size",
-        type=_size,
-        default=DEFAULT_SIZE,
-        metavar="HxW",
-        help="height x width in pixels for files of free size, multiples of 32 "
-        "(default: 736x1280); files of fixed size are measured at theirs",
-    )
+    _add_sizes(parser)
     add("--runs", type=_positive, default=20, metavar="N", help="measured runs (default: 20)")
+    add(
+        "--rounds",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="time all rows in turn, N times over, each time in fresh processes, and pool the "
+        "runs (default: 1)",
+    )
     add(
         "--warmup",
         type=_natural,
@@ -127,6 +142,26 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     )
     add("--threads", type=_natural, default=0, metavar="N", help="CPU threads (default: all)")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
+
+
+def _add_sizes(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_mutually_exclusive_group().add_argument
+    add(
+        "--size",
+        type=_size,
+        default=DEFAULT_SIZE,
+        metavar="HxW",
+        help="height x width in pixels for files of free size, multiples of 32 "
+        "(default: 736x1280); files of fixed size are measured at theirs",
+    )
+    add(
+        "--sizes",
+        type=_sizes,
+        default=(),
+        metavar="HxW,HxW",
+        help="time and memory alone, at each of these sizes; only for files of free size. "
+        "--report then plots time against pixels",
+    )
 
 
 def work(arguments: argparse.Namespace) -> int:
@@ -150,14 +185,13 @@ def work(arguments: argparse.Namespace) -> int:
 
 def measure(arguments: argparse.Namespace, shown: Path | None) -> BenchResult:
     """Measure all engines; pictures for a report go into ``shown``."""
-    from ..runtimes.base import usable_cores
-    from .bench import Request, run_bench
+    from .bench import run_bench
     from .data import load_data
     from .environment import describe_machine
-    from .result import BenchResult, Conditions
+    from .plan import Request
+    from .result import BenchResult
 
-    if arguments.sharp is not None and arguments.data is None:
-        build_parser().error("--sharp needs --data with the folder of the blurry pictures")
+    _check_usage(arguments)
     data, pictures = load_data(
         arguments.data,
         split=arguments.split,
@@ -165,21 +199,15 @@ def measure(arguments: argparse.Namespace, shown: Path | None) -> BenchResult:
         limit=arguments.limit,
         sharp=arguments.sharp,
     )
-    conditions = Conditions(
-        size=arguments.size,
-        protocol=arguments.protocol,
-        device=arguments.device,
-        threads=arguments.threads or usable_cores(),
-        runs=arguments.runs,
-        warmup=arguments.warmup,
-    )
+    conditions = _conditions(arguments)
     request = Request(
         engines=tuple(arguments.engine),
         checkpoints=tuple(arguments.checkpoint),
         conditions=conditions,
         pictures=pictures,
         latency=not arguments.no_latency,
-        quality=not arguments.no_quality,
+        quality=not arguments.no_quality and not arguments.sizes,
+        baselines=tuple(dict.fromkeys(arguments.baseline)),
         shown_folder=shown,
     )
     return BenchResult(
@@ -188,6 +216,30 @@ def measure(arguments: argparse.Namespace, shown: Path | None) -> BenchResult:
         environment=describe_machine(),
         rows=run_bench(request),
         measured_on=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+    )
+
+
+def _check_usage(arguments: argparse.Namespace) -> None:
+    """Refuse options that contradict each other; exits with 2."""
+    if arguments.sharp is not None and arguments.data is None:
+        build_parser().error("--sharp needs --data with the folder of the blurry pictures")
+    if arguments.sizes and arguments.no_latency:
+        build_parser().error("--sizes measures time and memory; leave out --no-latency")
+
+
+def _conditions(arguments: argparse.Namespace) -> Conditions:
+    from ..runtimes.base import usable_cores
+    from .result import Conditions
+
+    return Conditions(
+        size=arguments.sizes[0] if arguments.sizes else arguments.size,
+        protocol=arguments.protocol,
+        device=arguments.device,
+        threads=arguments.threads or usable_cores(),
+        runs=arguments.runs,
+        warmup=arguments.warmup,
+        rounds=arguments.rounds,
+        sizes=arguments.sizes,
     )
 
 
@@ -214,6 +266,10 @@ def _size(text: str) -> tuple[int, int]:
             f"{text}: height and width must be multiples of {SIZE_MULTIPLE}"
         )
     return height, width
+
+
+def _sizes(text: str) -> tuple[tuple[int, int], ...]:
+    return tuple(dict.fromkeys(_size(part) for part in text.split(",")))
 
 
 def _positive(text: str) -> int:

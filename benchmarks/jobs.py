@@ -44,6 +44,9 @@ class Job:
         pictures: The pairs; the first one's content is used for latency.
         latency: Whether to measure time and memory.
         quality: Whether to score the pictures.
+        footprint: Whether to count bytes, parameters and operations.
+        opener: How ``engine`` is opened if not by its suffix: a name of `openers.OPENERS`.
+        baseline: ``reference`` or ``stock`` if others are compared with this; see `result.Row`.
         reference_norm: Norm mode of the PyTorch reference; None if this is no reference.
         reference_size: The fixed (height, width) of the artifacts it is for, or None.
         reference_folder: Where its outputs are written (reference) or read (artifact).
@@ -57,6 +60,9 @@ class Job:
     pictures: tuple[PictureFiles, ...]
     latency: bool
     quality: bool
+    footprint: bool = True
+    opener: str | None = None
+    baseline: str | None = None
     reference_norm: str | None = None
     reference_size: tuple[int, int] | None = None
     reference_folder: str | None = None
@@ -99,7 +105,8 @@ def run_job(job: Job, progress: Progress | None = None) -> Row:
     return Row(
         engine=job.label,
         is_reference=job.reference_norm is not None,
-        error=f"{job.label}: {_death(code, said)}",
+        baseline=job.baseline,
+        error=f"{job.label}: {death(code, said)}",
     )
 
 
@@ -125,7 +132,8 @@ def _talk(process: subprocess.Popen[str], job: str, progress: Progress | None) -
     process.wait()
 
 
-def _death(code: int, said: str) -> str:
+def death(code: int, said: str) -> str:
+    """Why a process of ours ended, in one line, from its exit code and standard error."""
     if code < 0:
         try:
             name = signal.Signals(-code).name

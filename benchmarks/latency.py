@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ..runtimes.base import Runner
-from ..runtimes.registry import runtime_for
 from ..runtimes.tiling import TilingOptions
-from .result import Conditions, Latency, Spread
+from .result import Conditions, Latency, Samples, Spread
 from .tapping import Infer, tapped
 
 _NS_PER_MS = 1e6
@@ -30,14 +29,14 @@ class Opening:
     start_memory_bytes: int | None
 
 
-def timed_open(path: Path, opener: Callable[[], Runner]) -> tuple[Runner, Opening]:
-    """Open an artifact, timing the import of its runtime apart from the opening itself."""
+def timed_open(module: str, opener: Callable[[], Runner]) -> tuple[Runner, Opening]:
+    """Open an artifact, timing the import of its runtime's ``module`` apart from the opening."""
     memory, _ = peak_memory()
     start = time.perf_counter_ns()
     # Imported here so that load_ms is the file's share; a missing runtime is reported by the
     # opener, whose message says how to install it.
     with contextlib.suppress(ImportError):
-        importlib.import_module(runtime_for(path).module)
+        importlib.import_module(module)
     imported = time.perf_counter_ns()
     runner = opener()
     opened = time.perf_counter_ns()
@@ -61,11 +60,10 @@ def measure_latency(
     if conditions.runs < 1 or conditions.warmup < 0:
         raise ValueError(f"{conditions.runs} runs measure nothing; use --runs 1 or more")
     size = runner.size or conditions.size
-    image = to_network(fit(picture, size))
-    runs = range(1 + conditions.warmup + conditions.runs)
-    first_ms, *rest = (_elapsed_ms(lambda: runner.infer(image)) for _ in runs)
+    first_ms, infer = _infer_times(runner, to_network(fit(picture, size)), conditions)
     whole = fit(picture, picture_size(size, conditions.protocol))
     ends = _end_to_end(runner, whole, conditions)
+    samples = _samples(infer, ends)
     peak, method = peak_memory()
     return Latency(
         size=size,
@@ -75,15 +73,17 @@ def measure_latency(
         import_ms=opening.import_ms,
         load_ms=opening.load_ms,
         first_ms=first_ms,
-        infer=spread(rest[conditions.warmup :]),
-        end_to_end=spread([run.total_ms for run in ends]),
-        pre=spread([run.pre_ms for run in ends]),
-        post=spread([run.total_ms - run.pre_ms - run.infer_ms for run in ends]),
+        infer=spread(samples.infer),
+        end_to_end=spread(samples.end_to_end),
+        pre=spread(samples.pre),
+        post=spread(samples.post),
         picture_size=(whole.shape[0], whole.shape[1]),
         tiles=ends[0].tiles,
         peak_memory_bytes=peak,
         start_memory_bytes=opening.start_memory_bytes,
         memory_method=method,
+        round_medians_ms=(spread(samples.infer).median_ms,),
+        samples=samples,
     )
 
 
@@ -145,6 +145,15 @@ class _Run:
     tiles: int
 
 
+def _infer_times(
+    runner: Runner, image: np.ndarray, conditions: Conditions
+) -> tuple[float, tuple[float, ...]]:
+    """The first run and, after the warm-up, the measured ones, in milliseconds."""
+    count = 1 + conditions.warmup + conditions.runs
+    first, *rest = (_elapsed_ms(lambda: runner.infer(image)) for _ in range(count))
+    return first, tuple(rest[conditions.warmup :])
+
+
 def _end_to_end(runner: Runner, picture: np.ndarray, conditions: Conditions) -> list[_Run]:
     options = TilingOptions(protocol=conditions.protocol)
     calls: list[tuple[int, int]] = []
@@ -166,6 +175,15 @@ def _end_to_end(runner: Runner, picture: np.ndarray, conditions: Conditions) -> 
             pre = calls[0][0] - start
             runs.append(_Run(total / _NS_PER_MS, pre / _NS_PER_MS, inside / _NS_PER_MS, len(calls)))
     return runs
+
+
+def _samples(infer: tuple[float, ...], ends: Sequence[_Run]) -> Samples:
+    return Samples(
+        infer=infer,
+        end_to_end=tuple(run.total_ms for run in ends),
+        pre=tuple(run.pre_ms for run in ends),
+        post=tuple(run.total_ms - run.pre_ms - run.infer_ms for run in ends),
+    )
 
 
 def _elapsed_ms(work: Callable[[], object]) -> float:

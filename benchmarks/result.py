@@ -14,7 +14,9 @@ from typing import Any
 
 from .plain import build, to_plain
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# 2 added fields that have defaults, so what version 1 wrote still reads.
+_READABLE = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,24 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class Samples:
+    """Every measured run, in milliseconds: a worker hands it over so that rounds can be pooled."""
+
+    infer: tuple[float, ...]
+    end_to_end: tuple[float, ...]
+    pre: tuple[float, ...]
+    post: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Latency:
     """How long it takes on this machine; batch 1.
 
     Attributes:
         size: (height, width) of the network's input.
         content: Name of the picture whose content was used.
-        runs, warmup: Measured and unmeasured runs; the first run is neither.
+        runs, warmup: Measured runs of all rounds together, and unmeasured ones of each round; the
+            first run of a process is neither.
         import_ms: Importing the runtime's own package into a fresh process.
         load_ms: From the file (with the check of its hash) to a runner that can infer.
         first_ms: The first `infer`, which often compiles or allocates.
@@ -72,6 +85,10 @@ class Latency:
         peak_memory_bytes: Largest resident memory of the process up to here, None if unknown.
         start_memory_bytes: The same before the artifact was opened.
         memory_method: Where the two numbers come from.
+        round_medians_ms: Median `infer` of each round: how far the machine drifted meanwhile.
+        samples: On the way from a worker only; None in result files.
+
+    Of several rounds, ``import_ms``, ``load_ms`` and ``first_ms`` are medians, memory the largest.
     """
 
     size: tuple[int, int]
@@ -90,6 +107,8 @@ class Latency:
     peak_memory_bytes: int | None
     start_memory_bytes: int | None
     memory_method: str
+    round_medians_ms: tuple[float, ...] = ()
+    samples: Samples | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +174,11 @@ class Quality:
 
 @dataclass(frozen=True)
 class Row:
-    """One artifact. A part that was not asked for, or that failed, is None; see ``error``."""
+    """One artifact. A part that was not asked for, or that failed, is None; see ``error``.
+
+    ``baseline``: what the others are divided by, if this is one: ``reference`` or ``stock``.
+    ``x_baseline``, ``x_stock``: how many times faster than those; see `ratios`.
+    """
 
     engine: str
     is_reference: bool = False
@@ -170,6 +193,10 @@ class Row:
     latency: Latency | None = None
     quality: Quality | None = None
     error: str | None = None
+    runtime: str | None = None  # the module that ran it
+    baseline: str | None = None
+    x_baseline: float | None = None
+    x_stock: float | None = None
 
 
 @dataclass(frozen=True)
@@ -199,7 +226,10 @@ class Environment:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What was asked for. ``threads`` 0 is resolved to the number used."""
+    """What was asked for. ``threads`` 0 is resolved to the number used.
+
+    ``runs`` is per round. ``sizes``: those of a sweep, which ``size`` is then the first of.
+    """
 
     size: tuple[int, int]
     protocol: str
@@ -207,6 +237,8 @@ class Conditions:
     threads: int
     runs: int
     warmup: int
+    rounds: int = 1
+    sizes: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -232,12 +264,13 @@ class BenchResult:
             ValueError: not a result, or one of another schema version.
         """
         version = body.get("schema_version") if isinstance(body, dict) else None
-        if version != SCHEMA_VERSION:
+        if not isinstance(body, dict) or version not in _READABLE:
+            known = " and ".join(str(number) for number in _READABLE)
             raise ValueError(
-                f"{origin}: result schema {version!r}, this version reads {SCHEMA_VERSION}; "
+                f"{origin}: result schema {version!r}, this version reads {known}; "
                 "run deblur-bench again"
             )
-        return build(BenchResult, body, origin=origin)
+        return build(BenchResult, {**body, "schema_version": SCHEMA_VERSION}, origin=origin)
 
 
 def read_result(path: Path) -> BenchResult:

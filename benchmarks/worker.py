@@ -14,8 +14,10 @@ from pathlib import Path
 from ..runtimes.base import Runner, open_runner
 from ..runtimes.console import USER_ERRORS, one_line
 from ..runtimes.files import sha256_of
+from ..runtimes.registry import runtime_for
 from .jobs import PROGRESS, Job
 from .latency import Opening, measure_latency, timed_open
+from .openers import OPENERS
 from .plain import build, to_plain
 from .result import Row
 
@@ -32,12 +34,14 @@ def main() -> int:
 
 def measure(job: Job) -> Row:
     """Open the artifact and run the phases; a failed phase ends the row, what it has is kept."""
-    row = Row(engine=job.label, is_reference=job.reference_norm is not None)
+    row = Row(engine=job.label, is_reference=job.reference_norm is not None, baseline=job.baseline)
     try:
-        runner, opening = timed_open(Path(job.engine), lambda: _open(job))
+        module = _module(job)
+        runner, opening = timed_open(module, lambda: _open(job))
         with runner:
             row = dataclasses.replace(
                 row,
+                runtime=module,
                 target=runner.manifest.target,
                 backbone=runner.manifest.backbone,
                 norm=runner.manifest.norm,
@@ -55,8 +59,18 @@ def measure(job: Job) -> Row:
     return row
 
 
+def _module(job: Job) -> str:
+    """What to import before opening; a missing file is told first, as its suffix may be, too."""
+    if not Path(job.engine).exists():
+        raise FileNotFoundError(f"{job.engine}: no such file; make one with deblur-export")
+    return OPENERS[job.opener].module if job.opener else runtime_for(Path(job.engine)).module
+
+
 def _open(job: Job) -> Runner:
     conditions = job.conditions
+    if job.opener is not None:
+        opener = OPENERS[job.opener]
+        return opener.open(Path(job.engine), threads=conditions.threads, device=conditions.device)
     if job.reference_norm is None:
         return open_runner(job.engine, threads=conditions.threads, device=conditions.device)
     from ..runtimes.run_torch import open_reference
@@ -94,8 +108,8 @@ def _phases(job: Job, runner: Runner, opening: Opening) -> list[Phase]:
     def quality(row: Row) -> Row:
         return _quality(job, runner, row)
 
-    chosen = [latency] if job.latency else []
-    return [*chosen, footprint, *([quality] if job.quality else [])]
+    wanted = ((latency, job.latency), (footprint, job.footprint), (quality, job.quality))
+    return [phase for phase, asked in wanted if asked]
 
 
 def _quality(job: Job, runner: Runner, row: Row) -> Row:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +10,12 @@ from typing import TYPE_CHECKING
 from ..models.registry import backbone_names, get_backbone
 from ..runtimes.console import DONE, console, print_json, progress_bar, run_command
 from .registry import Target, get_target, targets
+from .summary import list_targets, print_summary, print_tuning
 
 if TYPE_CHECKING:
-    from ..runtimes.artifact import Manifest
+    from ..models.checkpoint import Checkpoint
+    from .graph import ExportSpec
+    from .rewrite import Step
 
 MULTIPLE = 32
 DEFAULT_SIZE = (736, 1280)  # 720p, padded
@@ -64,6 +66,27 @@ def build_parser() -> argparse.ArgumentParser:
         help="where to (default: this folder, <backbone>_<target>_<size>)",
     )
     add(
+        "--rewrite",
+        default="auto",
+        metavar="auto|none|all|LIST",
+        help="exact rewrites of the graph: auto takes what was measured to be fastest for this "
+        "target and backbone; LIST is names, each with sites if need be, as in "
+        "'split_concat,upsample_to_transposed@td3+smooth' (default: auto)",
+    )
+    add(
+        "--tune",
+        action="store_true",
+        help="measure the candidates for --rewrite auto on this machine, in turns; what was built "
+        "stays in --output, so that a tuning that broke off goes on there",
+    )
+    add("--rounds", type=_count, default=15, metavar="N", help="timed rounds of --tune")
+    add(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="table that --tune writes (default: in the user's cache folder)",
+    )
+    add(
         "--threads",
         type=_threads,
         default=0,
@@ -84,37 +107,52 @@ def work(arguments: argparse.Namespace) -> int:
         build_parser().error("--target is required (deblur-export --list shows them)")
     if arguments.backbone is None and arguments.checkpoint is None:
         build_parser().error("--backbone is required unless --checkpoint FILE tells it")
-    return export(arguments)
+    if arguments.tune and arguments.dynamic:
+        build_parser().error("--tune times one size; leave out --dynamic")
+    from .graph import ExportSpec
+
+    threads, checkpoint = _load(arguments)
+    size = arguments.size or DEFAULT_SIZE
+    spec = ExportSpec(arguments.target.name, size, dynamic=arguments.dynamic)
+    if arguments.tune:
+        return run_tuning(arguments, checkpoint, spec, threads)
+    return export(arguments, checkpoint, spec, threads)
 
 
-def export(arguments: argparse.Namespace) -> int:
-    """Load, produce, report."""
+def _load(arguments: argparse.Namespace) -> tuple[int, Checkpoint]:
+    """Threads to use, and the checkpoint, downloaded if it must be."""
     from ..models.checkpoint import load_checkpoint
     from ..models.sources import default_source, resolve_source
     from ..runtimes.base import usable_cores
     from ..runtimes.optional import require
-    from .graph import ExportSpec
-    from .produce import produce
 
-    target: Target = arguments.target
     threads: int = arguments.threads or usable_cores()
     require("torch").set_num_threads(threads)
     source = arguments.checkpoint or default_source(arguments.backbone)
-    remarks = console(stderr=True)
     with progress_bar(f"fetching {source}", enabled=source == "released") as progress:
         resolve_source(source, progress=progress)
-    checkpoint = load_checkpoint(source, backbone=arguments.backbone)
-    spec = ExportSpec(target.name, arguments.size or DEFAULT_SIZE, dynamic=arguments.dynamic)
+    return threads, load_checkpoint(source, backbone=arguments.backbone)
+
+
+def export(
+    arguments: argparse.Namespace, checkpoint: Checkpoint, spec: ExportSpec, threads: int
+) -> int:
+    """Produce one artifact and report it."""
+    from .produce import produce
+
+    target: Target = arguments.target
+    norm = arguments.norm or checkpoint.norm
     output = output_path(
         arguments.output, target, checkpoint.backbone, spec.size, dynamic=spec.dynamic
     )
-    with remarks.status("starting") as status:
+    with console(stderr=True).status("starting") as status:
         manifest = produce(
             target,
             checkpoint,
             spec,
             output,
-            norm=arguments.norm or checkpoint.norm,
+            norm=norm,
+            rewrites=chosen_rewrites(arguments.rewrite, target, checkpoint.backbone, norm),
             force=arguments.force,
             threads=threads,
             say=status.update,
@@ -122,7 +160,50 @@ def export(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"artifact": str(output), "manifest": manifest.to_dict()})
     else:
-        _print_summary(output, manifest)
+        print_summary(output, manifest)
+    return DONE
+
+
+def chosen_rewrites(text: str, target: Target, backbone: str, norm: str) -> tuple[Step, ...]:
+    """The steps that ``--rewrite`` means.
+
+    Raises:
+        ValueError: unknown names.
+    """
+    from .rewrite import parse_steps
+    from .tune import best_rewrite
+
+    if text != "auto":
+        return parse_steps(text)
+    if norm != "frozen":
+        return ()  # a live norm stands between the convolution and what follows it
+    return parse_steps(best_rewrite(target.name, backbone)[0])
+
+
+def run_tuning(
+    arguments: argparse.Namespace, checkpoint: Checkpoint, spec: ExportSpec, threads: int
+) -> int:
+    """Measure the candidates and record the fastest."""
+    from .produce import produce
+    from .rewrite import parse_steps
+    from .tune import choose, tune, user_table
+
+    target: Target = arguments.target
+    table: Path = arguments.table or user_table()
+
+    def build(text: str, path: Path) -> None:
+        steps = parse_steps(text)
+        produce(target, checkpoint, spec, path, norm="frozen", rewrites=steps, force=True,
+                threads=threads)  # fmt: skip
+
+    with console(stderr=True).status("starting") as status:
+        measured = tune(target, checkpoint, spec, arguments.output, table, threads=threads,
+                        rounds=arguments.rounds, build=build, say=status.update)  # fmt: skip
+    if arguments.json:
+        print_json({"table": str(table), "candidates": [vars(m) for m in measured]})
+    else:
+        key = f"{target.name}/{checkpoint.backbone}"
+        print_tuning(key, measured, choose(measured), table)
     return DONE
 
 
@@ -134,7 +215,7 @@ def output_path(
     Raises:
         ValueError: a file name with another ending.
     """
-    if wanted.suffix == target.suffix and not wanted.is_dir():
+    if wanted.suffix == target.suffix:
         return wanted
     if wanted.suffix and not wanted.is_dir():
         raise ValueError(
@@ -143,39 +224,6 @@ def output_path(
         )
     shape = "dynamic" if dynamic else f"{size[0]}x{size[1]}"
     return wanted / f"{backbone}_{target.name}_{shape}{target.suffix}"
-
-
-def list_targets(*, as_json: bool) -> int:
-    """Print what can be built and run on this machine."""
-    rows = [
-        {
-            "target": t.name,
-            "file": t.suffix,
-            "about": t.about,
-            "tolerance_psnr_db": t.tolerance_psnr_db,
-            "extra": t.extra,
-            "needs": list(dict.fromkeys((*t.build_modules, *t.run_modules))),
-            "missing": list(t.missing()),
-            "works_here": not t.missing(),
-        }
-        for t in targets().values()
-    ]
-    if as_json:
-        print_json(rows)
-        return DONE
-    from rich.table import Table
-
-    table = Table(title="Targets")
-    for heading in ("target", "file", "what it is", "gate (PSNR to PyTorch)", "here"):
-        table.add_column(heading)
-    for t in targets().values():
-        missing = t.missing()
-        here = "builds and runs"
-        if missing:
-            here = f"missing {', '.join(missing)}: pip install 'edgedeblur\\[{t.extra}]'"
-        table.add_row(t.name, t.suffix, t.about, f">= {t.tolerance_psnr_db:g} dB", here)
-    console().print(table)
-    return DONE
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -198,47 +246,6 @@ def parse_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def _print_summary(output: Path, manifest: Manifest) -> None:
-    parity = manifest.parity
-    assert parity is not None
-    rows = {
-        "artifact": f"{output} ({manifest.bytes / 1e6:.2f} MB) and {output.name}.json",
-        "input": f"{manifest.input.name} {list(manifest.input.shape)} {manifest.input.dtype}, RGB "
-        "in [-1, 1]",
-        "norms": manifest.norm,
-        "arithmetic": f"{_billions(manifest.macs)} GMACs (convolutions only) at "
-        f"{_size(manifest.macs_size)}, {manifest.params / 1e6:.2f} M parameters",
-        "against PyTorch": f"PSNR {_db(parity.psnr_db)} (worst {_db(parity.worst_psnr_db)}), "
-        f"SSIM {parity.ssim:.6f}, residual SNR {_db(parity.residual_snr_db)}, largest "
-        f"difference {parity.max_abs:.2g} on {parity.pictures} samples",
-        "ran on": parity.ran_on,
-    }
-    if manifest.freezing_psnr_db is not None:
-        rows["freezing"] = (
-            f"these weights were trained with live norms; freezing them changed the PyTorch "
-            f"output to {_db(manifest.freezing_psnr_db)} PSNR of the live one. Use --norm live "
-            "for the reference behaviour, or re-estimate and fine-tune first"
-        )
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None)
-    for key, value in rows.items():
-        table.add_row(f"[bold]{key}[/bold]", value.replace("[", "\\["))
-    console().print(table)
-
-
-def _billions(value: int | None) -> str:
-    return "?" if value is None else f"{value / 1e9:.2f}"
-
-
-def _size(size: tuple[int, int] | None) -> str:
-    return "?" if size is None else f"{size[0]}x{size[1]}"
-
-
-def _db(value: float) -> str:
-    return "identical" if value == math.inf else f"{value:.2f} dB"
-
-
 def _target(text: str) -> Target:
     try:
         return get_target(text)
@@ -259,4 +266,10 @@ def _backbone(text: str) -> str:
 def _threads(text: str) -> int:
     if not text.isdigit() or int(text) > 1024:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads (0 means all)")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 10000")
     return int(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from .verify import compare_outputs, load_probes, measure_parity, run_reference
 
 if TYPE_CHECKING:
     from ..models.checkpoint import Checkpoint
+    from .rewrite import Step
 
 Say = Callable[[str], None]
 EMBED_KEY = "edgedeblur.manifest"
@@ -33,6 +34,7 @@ def produce(
     output: Path,
     *,
     norm: str,
+    rewrites: Sequence[Step] = (),
     force: bool = False,
     threads: int = 1,
     say: Say = lambda _: None,
@@ -45,6 +47,7 @@ def produce(
         spec: Size, free or fixed.
         output: The artifact's final path; its manifest goes beside it.
         norm: ``frozen`` or ``live``.
+        rewrites: Exact rewrites to apply, in order; see `rewrite`.
         force: Replace an existing artifact.
         threads: CPU threads for running the result.
         say: Called with a line at each step.
@@ -56,13 +59,14 @@ def produce(
         ParityError: the artifact does not do what PyTorch does; nothing is left behind.
     """
     from .prepare import prepare
+    from .rewrite import apply_rewrites
 
     for module in (*target.build_modules, *target.run_modules):
         require(module, extra=target.extra)
     check_writable(output, force=force)
     check_writable(manifest_path(output), force=force)
     say(f"preparing {checkpoint.backbone}, norms {norm}")
-    graph = prepare(checkpoint, norm=norm)
+    graph = apply_rewrites(prepare(checkpoint, norm=norm), rewrites)
     draft = describe(target, graph, spec)
     spec = dataclasses.replace(spec, embed={EMBED_KEY: json.dumps(draft.to_dict())})
     with replacing(output) as temporary:

@@ -19,6 +19,7 @@ from edgedeblur.models.counting import conv_macs
 from edgedeblur.runtimes.artifact import Manifest, manifest_path, read_manifest
 from edgedeblur.runtimes.base import Runner, open_runner
 from edgedeblur.runtimes.compare import psnr_db
+from edgedeblur.runtimes.files import sha256_of, size_of
 
 SIZE = (64, 96)
 
@@ -27,6 +28,13 @@ def pytorch(checkpoint: Checkpoint, image: np.ndarray, *, norm: str | None = Non
     """The unprepared generator's answer."""
     with torch.no_grad():
         return generator_from(checkpoint, norm=norm)(torch.from_numpy(image)).numpy()
+
+
+def copied(artifact: Path, folder: Path) -> Path:
+    """The artifact, a file or a folder, without its manifest, in another folder."""
+    if artifact.is_dir():
+        return Path(shutil.copytree(artifact, folder / artifact.name))
+    return Path(shutil.copy(artifact, folder))
 
 
 class RunnerContract:
@@ -115,14 +123,14 @@ class RunnerContract:
     def test_missing_manifest(self, path, tmp_path):
         if not self.has_manifest_file:
             return
-        copy = Path(shutil.copy(path, tmp_path))
+        copy = copied(path, tmp_path)
         with pytest.raises(FileNotFoundError, match=r"its manifest .*\.json is missing"):
             open_runner(copy)
 
     def test_altered_manifest_and_artifact(self, path, tmp_path):
         if not self.has_manifest_file:
             return
-        copy = Path(shutil.copy(path, tmp_path))
+        copy = copied(path, tmp_path)
         beside = manifest_path(copy)
         text = manifest_path(path).read_text()
         beside.write_text(text.replace('"RGB"', '"BGR"', 1))
@@ -132,7 +140,8 @@ class RunnerContract:
         with pytest.raises(ValueError, match="not JSON"):
             open_runner(copy)
         beside.write_text(text)
-        copy.write_bytes(copy.read_bytes()[:-1] + b"\0")
+        part = max(copy.rglob("*"), key=lambda p: p.stat().st_size) if copy.is_dir() else copy
+        part.write_bytes(part.read_bytes()[:-1] + b"\1")
         with pytest.raises(ValueError, match="not the file its manifest describes"):
             open_runner(copy)
 
@@ -164,7 +173,7 @@ class TargetContract:
         path, manifest = built
         assert read_manifest(path) == manifest
         assert manifest.target == target.name
-        assert manifest.bytes == path.stat().st_size
+        assert manifest.bytes == size_of(path)
         assert manifest.checkpoint.sha256 == checkpoint.sha256
         assert manifest.input.size == manifest.output.size == SIZE
         assert (manifest.norm, manifest.receptive_radius_px) == ("frozen", 283)
@@ -228,10 +237,10 @@ class TargetContract:
 
     def test_existing_artifact_stays_without_force(self, built, target, checkpoint):
         path, _ = built
-        before = path.read_bytes()
+        before = sha256_of(path)
         with pytest.raises(FileExistsError, match="exists already; choose another name or add --f"):
             produce(target, checkpoint, ExportSpec(target.name, SIZE), path, norm="frozen")
-        assert path.read_bytes() == before
+        assert sha256_of(path) == before
 
     def test_failing_convert_keeps_the_old_artifact(self, built, target, checkpoint):
         def convert(_graph, _spec, path):

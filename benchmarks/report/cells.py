@@ -6,10 +6,20 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..result import BenchResult, Drift, Footprint, Latency, Quality, Row, Spread
+from ..result import (
+    BenchResult,
+    Conditions,
+    Drift,
+    Footprint,
+    Latency,
+    Quality,
+    Row,
+    Spread,
+)
 
 _MIB = 1 << 20
 NONE = "-"
+_NAMES = ("engine", "HxW")  # columns that tell rows apart, in more than one table
 
 
 @dataclass(frozen=True)
@@ -20,9 +30,10 @@ class Column:
     cell: Callable[[Row], str]
 
 
-def cost_columns() -> tuple[Column, ...]:
+def cost_columns(*, sweep: bool = False) -> tuple[Column, ...]:
     """Size, arithmetic, time and memory."""
-    return (*size_columns(), *time_columns()[1:])
+    times = time_columns(sweep=sweep)
+    return (*size_columns(), *(column for column in times if column.heading not in _NAMES))
 
 
 def size_columns() -> tuple[Column, ...]:
@@ -39,13 +50,21 @@ def size_columns() -> tuple[Column, ...]:
     )
 
 
-def time_columns() -> tuple[Column, ...]:
-    """What it took: time and memory."""
+def time_columns(*, sweep: bool = False) -> tuple[Column, ...]:
+    """What it took: time and memory; ``sweep``: at several sizes."""
+    per_size = (
+        Column("HxW", _size),
+        Column("ms per megapixel", _latency(lambda t: milliseconds(ms_per_megapixel(t)))),
+    )
     return (
         Column("engine", lambda row: row.engine),
+        *(per_size[:1] if sweep else ()),
         Column("load ms", _latency(lambda t: milliseconds(t.load_ms))),
         Column("first ms", _latency(lambda t: milliseconds(t.first_ms))),
         Column("infer ms [p5, p95]", _latency(lambda t: spread(t.infer))),
+        *(per_size[1:] if sweep else ()),
+        Column("x baseline", lambda row: times_faster(row.x_baseline)),
+        Column("x stock", lambda row: times_faster(row.x_stock)),
         Column("deblur ms", _latency(lambda t: milliseconds(t.end_to_end.median_ms))),
         Column(
             "pre + post ms",
@@ -97,12 +116,12 @@ def caption(result: BenchResult) -> str:
     where = machine.cpu if conditions.device == "cpu" else f"{machine.gpu} with {machine.cpu}"
     versions = ", ".join(
         f"{name} {machine.packages[name]}"
-        for name in ("torch", "onnxruntime", "onnxruntime-gpu")
+        for name in ("torch", "onnxruntime", "onnxruntime-gpu", "openvino")
         if name in machine.packages
     )
     return (
         f"{where}, {conditions.threads} threads, {conditions.device}; {machine.os}, {versions}; "
-        f"{conditions.size[0]}x{conditions.size[1]} where the size is free, batch 1; "
+        f"{_sizes(conditions)}, batch 1; "
         f"protocol {conditions.protocol}; {data_line(result)}, "
         f"list {data.list_sha256[:12]}; {result.measured_on}"
     )
@@ -130,11 +149,12 @@ def conventions(result: BenchResult) -> tuple[str, ...]:
     if times is not None:
         lines.insert(
             1,
-            f"Times: median of {times.runs} runs after the first and {times.warmup} more; "
+            f"Times: {_runs(result.conditions, times)}; "
             "infer: float array to float array; deblur: uint8 picture to uint8 picture; load: "
             "file to ready, its hash checked, imports apart. "
             f"Memory: {times.memory_method} up to the end of timing.",
         )
+    lines += _ratio_lines(result.rows)
     paper = [(row, row.footprint) for row in result.rows if row.footprint]
     lines += [
         f"{row.engine} by the DeblurGAN-v2 paper's count (element-wise work too, backbone twice): "
@@ -147,6 +167,55 @@ def conventions(result: BenchResult) -> tuple[str, ...]:
     else:
         lines.append("Protocol edge: reflect-padded to multiples of 32, rounded to uint8.")
     return tuple(lines)
+
+
+def _sizes(conditions: Conditions) -> str:
+    sizes = conditions.sizes or (conditions.size,)
+    names = ", ".join(f"{height}x{width}" for height, width in sizes)
+    return names if conditions.sizes else f"{names} where the size is free"
+
+
+def _runs(conditions: Conditions, times: Latency) -> str:
+    after = f"after the first and {times.warmup} more"
+    if conditions.rounds == 1:
+        return f"median of {times.runs} runs {after}"
+    return (
+        f"median of {times.runs} runs, {conditions.runs} of each of {conditions.rounds} processes "
+        f"{after}; the rows took turns"
+    )
+
+
+def _ratio_lines(rows: Sequence[Row]) -> list[str]:
+    """What the ratio columns are divided by, for those that are there."""
+    same = "over the row's own, same checkpoint, size and threads, measured along"
+    lines: list[str] = []
+    if any(row.x_baseline is not None for row in rows):
+        lines.append(
+            f"x baseline: the baseline's infer median {same}; baseline: PyTorch eager as the "
+            "original code infers, nothing folded, norms in training arithmetic."
+        )
+    if any(row.x_stock is not None for row in rows):
+        lines.append(
+            f"x stock: the stock route's infer median {same}, in the same runtime and precision; "
+            "stock: the generator in eval mode, norms frozen, by torch.onnx.export with its "
+            "defaults and fixed sides, and nothing else."
+        )
+    return lines
+
+
+def ms_per_megapixel(latency: Latency) -> float:
+    """Median `infer` in milliseconds over height * width / 1e6."""
+    return latency.infer.median_ms / megapixels(latency.size)
+
+
+def megapixels(size: tuple[int, int]) -> float:
+    """Height * width / 1e6."""
+    return size[0] * size[1] / 1e6
+
+
+def times_faster(value: float | None) -> str:
+    """Two decimals."""
+    return NONE if value is None else f"{value:.2f}"
 
 
 def milliseconds(value: float) -> str:

@@ -1,4 +1,4 @@
-"""A report folder: report.md, report.json and pictures, written whole or not at all."""
+"""A report folder: report.md, report.json, pictures and plot, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from ..result import BenchResult, Row
 from .cells import Column, caption, conventions, cost_columns, filled, quality_columns, scored_rows
 from .jsonout import as_text
 from .pictures import PER_PICTURE, slug
+from .scaling import scaling_series, write_scaling
 
 PICTURES = "pictures"
+SCALING = "scaling.png"
 
 
 def write_report(result: BenchResult, target: Path, pictures: Path, *, force: bool) -> None:
@@ -33,6 +35,8 @@ def write_report(result: BenchResult, target: Path, pictures: Path, *, force: bo
         temporary.mkdir()
         if pictures.is_dir():
             shutil.copytree(pictures, temporary / PICTURES)
+        if scaling_series(result):
+            write_scaling(result, temporary / SCALING)
         text = report_markdown(result, temporary / PICTURES)
         (temporary / "report.md").write_text(text, encoding="utf-8")
         (temporary / "report.json").write_text(as_text(result), encoding="utf-8")
@@ -43,7 +47,10 @@ def report_markdown(result: BenchResult, pictures: Path) -> str:
     measured = [row for row in result.rows if row.footprint or row.latency or row.quality]
     scored = scored_rows(result)
     parts = ["# Benchmark", "", caption(result), ""]
-    parts += ["## Cost", "", markdown_table(cost_columns(), measured), ""]
+    sweep = bool(result.conditions.sizes)
+    parts += ["## Cost", "", markdown_table(cost_columns(sweep=sweep), measured), ""]
+    if scaling_series(result):
+        parts += ["## Time against pixels", "", f"![]({SCALING})", ""]
     if scored:
         parts += ["## Quality", "", markdown_table(quality_columns(), scored), ""]
     parts += [f"- {line}" for line in conventions(result)] + [""]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..result import read_result
+from ..result import BenchResult, read_result
 from .cells import Column, caption, cost_columns, quality_columns
 from .markdown import markdown_table
 
@@ -19,6 +19,9 @@ _WANTED = (
     "MiB",
     "GMACs conv",
     "infer ms [p5, p95]",
+    "ms per megapixel",
+    "x baseline",
+    "x stock",
     "peak MiB",
     "PSNR dB",
     "SSIM",
@@ -49,7 +52,7 @@ def _table(file: Path) -> str:
         raise ValueError(f"{file}: {failed[0]} failed there; measure again before publishing it")
     rows = [row for row in result.rows if row.footprint is not None]
     blurry = next((row.quality for row in rows if row.quality is not None), None)
-    lines = [f"{caption(result)}.", "", markdown_table(_columns(), rows)]
+    lines = [f"{caption(result)}.", "", markdown_table(_columns(result), rows)]
     if blurry is not None:
         lines += [
             "",
@@ -59,7 +62,8 @@ def _table(file: Path) -> str:
     return "\n".join(lines)
 
 
-def _columns() -> tuple[Column, ...]:
-    """The README's selection."""
-    known = {column.heading: column for column in (*cost_columns(), *quality_columns())}
-    return tuple(known[heading] for heading in _WANTED)
+def _columns(result: BenchResult) -> tuple[Column, ...]:
+    """The README's selection; those that no row fills are dropped when the table is made."""
+    costs = cost_columns(sweep=bool(result.conditions.sizes))
+    known = {column.heading: column for column in (*costs, *quality_columns())}
+    return tuple(known[heading] for heading in _WANTED if heading in known)

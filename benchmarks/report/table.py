@@ -29,7 +29,8 @@ def print_tables(result: BenchResult, console: Console) -> None:
         console.print(_table("Size and arithmetic", size_columns(), measured))
         timed = [row for row in measured if row.latency is not None]
         if timed:
-            console.print(_table("Time and memory", time_columns(), timed))
+            columns = time_columns(sweep=bool(result.conditions.sizes))
+            console.print(_table("Time and memory", columns, timed))
     scored = scored_rows(result)
     if scored:
         console.print(_table("Quality", quality_columns(), scored))

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 from edgedeblur.benchmarks.jobs import PictureFiles
-from edgedeblur.benchmarks.result import Conditions
+from edgedeblur.benchmarks.latency import spread
+from edgedeblur.benchmarks.result import Conditions, Latency, Samples
 from edgedeblur.runtimes.artifact import (
     CheckpointInfo,
     Manifest,
@@ -26,6 +27,17 @@ def conditions(**changes):
         "size": SIZE, "protocol": "edge", "device": "cpu", "threads": 1, "runs": 3, "warmup": 1,
     }  # fmt: skip
     return Conditions(**{**fields, **changes})
+
+
+def latency(times, *, size=SIZE, peak=1 << 20):
+    """As a worker gives it, with every part of every run taking ``times`` (ms)."""
+    part = spread(times)
+    return Latency(
+        size=size, content="p", runs=len(times), warmup=1, import_ms=1.0, load_ms=2.0,
+        first_ms=3.0, infer=part, end_to_end=part, pre=part, post=part, picture_size=size,
+        tiles=1, peak_memory_bytes=peak, start_memory_bytes=1, memory_method="made up",
+        round_medians_ms=(part.median_ms,), samples=Samples(*(4 * (tuple(times),))),
+    )  # fmt: skip
 
 
 def write_artifact(

@@ -38,6 +38,11 @@ def test_help_imports_nothing_heavy():
         ["--engine", "a.onnx", "--size", "736"],
         ["--engine", "a.onnx", "--size", "0x32"],
         ["--engine", "a.onnx", "--protocol", "mine"],
+        ["--engine", "a.onnx", "--rounds", "0"],
+        ["--engine", "a.onnx", "--baseline", "mine"],
+        ["--engine", "a.onnx", "--sizes", "64x96,65x96"],
+        ["--engine", "a.onnx", "--sizes", "64x96", "--size", "64x96"],
+        ["--engine", "a.onnx", "--sizes", "64x96", "--no-latency"],
     ],
 )
 def test_wrong_usage_exits_with_2(arguments, capsys):

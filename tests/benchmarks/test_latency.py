@@ -79,7 +79,7 @@ def test_tapped_sees_the_calls_of_deblur_and_leaves_no_trace(tmp_path):
 @pytest.mark.parametrize("protocol", ["edge", "paper"])
 def test_latency_of_a_true_artifact(tmp_path, protocol):
     path = write_artifact(tmp_path / "a.onnx", sharpening())
-    runner, opening = timed_open(path, lambda: open_runner(path, threads=1))
+    runner, opening = timed_open("onnxruntime", lambda: open_runner(path, threads=1))
     with runner:
         found = measure_latency(
             runner, picture(0, (40, 50)), "p", conditions(protocol=protocol, runs=4), opening
@@ -93,6 +93,6 @@ def test_latency_of_a_true_artifact(tmp_path, protocol):
 
 def test_no_runs_is_refused(tmp_path):
     path = write_artifact(tmp_path / "a.onnx", sharpening())
-    runner, opening = timed_open(path, lambda: open_runner(path, threads=1))
+    runner, opening = timed_open("onnxruntime", lambda: open_runner(path, threads=1))
     with runner, pytest.raises(ValueError, match="0 runs measure nothing"):
         measure_latency(runner, picture(0), "p", conditions(runs=0), opening)

@@ -13,7 +13,7 @@ from edgedeblur.runtimes.optional import MissingDependencyError, require
 from edgedeblur.runtimes.registry import runtime, runtime_for, runtimes
 from edgedeblur.runtimes.run_torch import open_reference
 
-from tests.contracts import SIZE, RunnerContract
+from tests.contracts import SIZE, RunnerContract, copied
 from tests.released import expected
 
 
@@ -109,3 +109,25 @@ def test_require_names_module_and_remedy():
         require("nothing_here", extra="onnx")
     with pytest.raises(MissingDependencyError, match=r"pip install edgedeblur$"):
         require("nothing_here")
+
+
+class TestOpenvino(RunnerContract):
+    @pytest.fixture(scope="class")
+    def checkpoint(self):
+        return load_checkpoint("zoo:mobilenet_dsc")
+
+    @pytest.fixture(scope="class")
+    def path(self, checkpoint, tmp_path_factory):
+        path = tmp_path_factory.mktemp("openvino") / "net.openvino"
+        spec = ExportSpec("openvino-fp32", SIZE)
+        produce(get_target("openvino-fp32"), checkpoint, spec, path, norm="frozen", threads=2)
+        return path
+
+    def test_damaged_folder_is_an_error_of_ours(self, path, tmp_path):
+        from edgedeblur.runtimes.artifact import read_manifest
+        from edgedeblur.runtimes.run_openvino import OpenvinoRunner
+
+        broken = copied(path, tmp_path)
+        (broken / "model.xml").write_text("<net/>")
+        with pytest.raises(ValueError, match="openvino cannot load it"):
+            OpenvinoRunner(broken, read_manifest(path), threads=1, device="cpu")

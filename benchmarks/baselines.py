@@ -1,0 +1,118 @@
+"""The rows that others are divided by: one of each kind per checkpoint and size."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..runtimes.console import USER_ERRORS, one_line
+from .plan import Engine, Entry, Request, job_for
+from .ratios import REFERENCE, STOCK
+from .reference import ReferenceKey
+from .stock import OPENVINO, ORT, build_apart
+
+KINDS = (REFERENCE, STOCK)
+TRAIN_MODE = "torch reference mode (baseline{suffix})"
+STOCK_ROWS = {
+    ORT: "stock onnx -> onnxruntime",
+    OPENVINO[0]: "stock onnx -> openvino f32",
+    OPENVINO[1]: "stock onnx -> openvino bf16",
+}
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Weights at a size; ``suffix`` tells it from others in row names, ``first`` of its weights."""
+
+    engine: Engine
+    size: tuple[int, int]
+    suffix: str
+    first: bool
+
+
+def baseline_entries(
+    request: Request, engines: Sequence[Engine], compared: Sequence[Entry], folder: Path
+) -> list[Entry]:
+    """Rows for ``request.baselines``.
+
+    Args:
+        request: What was asked for.
+        engines: What is measured; one baseline for each of their checkpoints and sizes.
+        compared: The engines' entries; a stock row joins a reference that is there anyway.
+        folder: Takes the stock files; must live until all is measured.
+
+    Raises:
+        ValueError: an unknown kind of baseline.
+    """
+    unknown = sorted(set(request.baselines) - set(KINDS))
+    if unknown:
+        raise ValueError(f"no baseline {unknown[0]!r}; use {' or '.join(KINDS)}")
+    points = _points(request, engines)
+    entries: list[Entry] = []
+    if REFERENCE in request.baselines:
+        entries += [_train_mode(request, point) for point in points]
+    stock: list[Entry] = []
+    if STOCK in request.baselines:
+        for number, point in enumerate(points):
+            stock += _stock(request, point, compared, folder / f"stock{number}.onnx")
+    return [*entries, *sorted(stock, key=lambda entry: entry.label)]  # by route, then size
+
+
+def _points(request: Request, engines: Sequence[Engine]) -> list[_Point]:
+    conditions = request.conditions
+    found: dict[tuple[str, tuple[int, int]], Engine] = {}
+    for engine in engines:
+        if engine.error is None:
+            sizes = conditions.sizes or (engine.size or conditions.size,)
+            for size in sizes:
+                found.setdefault((engine.checkpoint_sha256, size), engine)
+    weights = list(dict.fromkeys(sha256 for sha256, _ in found))
+    several = len({size for _, size in found}) > 1
+    points: list[_Point] = []
+    for (sha256, size), engine in found.items():
+        suffix = f" {weights.index(sha256) + 1}" if len(weights) > 1 else ""
+        # In a sweep the sizes have their column, and one name makes one line of the plot.
+        if several and not conditions.sizes:
+            suffix += f" {size[0]}x{size[1]}"
+        first = sha256 not in {point.engine.checkpoint_sha256 for point in points}
+        points.append(_Point(engine, size, suffix, first))
+    return points
+
+
+def _train_mode(request: Request, point: _Point) -> Entry:
+    label = TRAIN_MODE.format(suffix=point.suffix)
+    try:
+        job = job_for(request, point.engine.find_checkpoint(request), label, size=point.size)
+    except USER_ERRORS as error:
+        return Entry(label, error=one_line(error))
+    # Its pictures are never cut, so they are the same whatever size the time is taken at.
+    quality = job.quality and point.first
+    return Entry(
+        label,
+        dataclasses.replace(job, opener="train-mode", baseline=REFERENCE, quality=quality),
+    )
+
+
+def _stock(request: Request, point: _Point, compared: Sequence[Entry], target: Path) -> list[Entry]:
+    try:
+        checkpoint = point.engine.find_checkpoint(request)
+        routes = build_apart(checkpoint, point.size, target)
+    except USER_ERRORS as error:
+        return [Entry(STOCK_ROWS[ORT] + point.suffix, error=one_line(error))]
+    key = ReferenceKey(point.engine.checkpoint_sha256, "frozen", point.size)
+    names = [entry.job.reference_label for entry in compared if entry.key == key and entry.job]
+    entries: list[Entry] = []
+    for route in routes:
+        if route != ORT and request.conditions.device != "cpu":
+            continue  # OpenVINO's rows are its CPU plugin's
+        label = STOCK_ROWS[route] + point.suffix
+        job = dataclasses.replace(
+            job_for(request, target, label, size=point.size),
+            opener=None if route == ORT else route,
+            baseline=STOCK,
+            reference_label=names[0] if names else "",
+        )
+        entries.append(Entry(label, job, key=key if names else None))
+    return entries

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import openvino
+import pytest
+from edgedeblur.export.graph import ExportSpec
+from edgedeblur.export.prepare import prepare
+from edgedeblur.export.to_openvino import MODEL_FILE, RT_INFO_PATH, convert_fp32
+from edgedeblur.models.checkpoint import load_checkpoint
+
+from tests.contracts import SIZE, TargetContract
+from tests.released import expected
+
+
+class _Openvino(TargetContract):
+    def embedded_text(self, path):
+        return openvino.Core().read_model(path / MODEL_FILE).get_rt_info(RT_INFO_PATH).astype(str)
+
+    def test_folder_holds_the_two_files_of_an_ir(self, built):
+        path, _ = built
+        assert sorted(p.name for p in path.iterdir()) == ["model.bin", "model.xml"]
+        model = openvino.Core().read_model(path / MODEL_FILE)
+        assert [p.get_any_name() for p in model.inputs] == ["image"]
+        assert [p.get_any_name() for p in model.outputs] == ["deblurred"]
+
+
+class TestOpenvinoFp32(_Openvino):
+    target_name = "openvino-fp32"
+
+    def test_ran_in_float32(self, built):
+        assert built[1].parity.ran_on.endswith("threads, fp32")
+
+
+class TestOpenvinoFp16(_Openvino):
+    target_name = "openvino-fp16"
+
+    def test_weights_take_half_the_bytes_and_arithmetic_is_told(self, built):
+        path, manifest = built
+        assert (path / "model.bin").stat().st_size < 2.2 * manifest.params
+        capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        arithmetic = "bf16" if "BF16" in capabilities else "fp32"
+        assert manifest.parity.ran_on.endswith(f"fp16 weights, {arithmetic} arithmetic")
+
+
+@pytest.mark.parametrize(
+    ("norm", "output"), [("frozen", "output_running_stats"), ("live", "output_batch_stats")]
+)
+def test_recorded_network_is_met(released_h5, tmp_path, norm, output):
+    recorded = expected()
+    graph = prepare(load_checkpoint(str(released_h5)), norm=norm)
+    convert_fp32(graph, ExportSpec("openvino-fp32", SIZE), tmp_path / "net.openvino")
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(
+        tmp_path / "net.openvino" / MODEL_FILE, "CPU", settings
+    )
+    result = compiled({0: recorded["input"]})[0]
+    assert np.abs(result - recorded[output]).max() <= 1e-4
