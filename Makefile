@@ -31,12 +31,15 @@ readme: $(READY)  ## rewrite the README's generated tables
 
 results: $(READY)  ## measure the results table anew on this machine
 	for size in 736x1280 256x256; do \
-	  for target in onnx-fp32 onnx-fp16; do \
+	  for target in onnx-fp32 onnx-fp16 openvino-fp32 openvino-fp16; do \
 	    $(BIN)/deblur-export --backbone mobilenet_dsc --target $$target --size $$size \
 	      --output out --force || exit 1; \
 	  done; \
 	  $(BIN)/deblur-bench --engine out/mobilenet_dsc_onnx-fp32_$$size.onnx \
 	    --engine out/mobilenet_dsc_onnx-fp16_$$size.onnx \
+	    --engine out/mobilenet_dsc_openvino-fp32_$$size.openvino \
+	    --engine out/mobilenet_dsc_openvino-fp16_$$size.openvino \
+	    --baseline reference --baseline stock --rounds 3 --runs 8 \
 	    --json benchmarks/results/samples_$${size}_2threads_cpu.json --threads 2 --force || exit 1; \
 	done
 

@@ -97,7 +97,7 @@ def print_tuning(key: str, measured: Sequence[Measured], chosen: Measured, table
 
     shown = Table(title=f"{key}: milliseconds, in turns on this machine", title_justify="left")
     shown.add_column("rewrite", overflow="fold")
-    for heading in ("median", "fastest", "x none"):
+    for heading in ("median", "quartile", "fastest", "x none"):
         shown.add_column(heading, justify="right")
     stock = next(m for m in measured if m.rewrite == "none")
     for m in measured:
@@ -105,8 +105,9 @@ def print_tuning(key: str, measured: Sequence[Measured], chosen: Measured, table
         shown.add_row(
             f"{mark}{m.rewrite}",
             f"{m.median_ms:.1f}",
+            f"{m.quartile_ms:.1f}",
             f"{m.fastest_ms:.1f}",
-            f"{stock.median_ms / m.median_ms:.3f}",
+            f"{stock.quartile_ms / m.quartile_ms:.3f}",
         )
     console().print(shown)
     console().print(f"* goes into {table}, which --rewrite auto reads", markup=False)

@@ -17,6 +17,9 @@ from .artifact import Manifest, read_manifest
 from .registry import runtime_for
 from .tiling import Progress, TilingOptions, deblur_picture
 
+# Runtimes spin while they wait: far more threads than cores bring a machine to a standstill.
+THREADS_PER_CORE = 8
+
 
 class Runner(ABC):
     """Opens one artifact and infers. Use as a context manager, or call `close`.
@@ -181,8 +184,9 @@ def open_runner(path: str | Path, *, threads: int = 0, device: str = "cpu") -> R
     runner = runtime_for(path).runner
     if device not in runner.devices:
         raise ValueError(f"{path.suffix} runs on {' or '.join(runner.devices)}, not {device!r}")
-    if threads < 0:
-        raise ValueError(f"threads must be 0 (all) or more, not {threads}")
+    most = THREADS_PER_CORE * usable_cores()
+    if not 0 <= threads <= most:
+        raise ValueError(f"threads must be 0 (all cores) to {most} on this machine, not {threads}")
     manifest = runner.read_manifest(path)
     return runner(path, manifest, threads=threads or usable_cores(), device=device)
 

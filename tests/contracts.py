@@ -113,8 +113,9 @@ class RunnerContract:
     def test_unknown_device_and_threads(self, path):
         with pytest.raises(ValueError, match="not 'tpu'"):
             open_runner(path, device="tpu")
-        with pytest.raises(ValueError, match="threads must be 0"):
-            open_runner(path, threads=-1)
+        for threads in (-1, 100_000):
+            with pytest.raises(ValueError, match=r"threads must be 0 \(all cores\) to \d+"):
+                open_runner(path, threads=threads)
 
     def test_missing_file(self, path):
         with pytest.raises(FileNotFoundError, match="no such file"):

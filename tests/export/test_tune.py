@@ -24,7 +24,9 @@ def test_tuning_builds_times_records_and_resumes(tmp_path, capsys, monkeypatch):
     assert main(command) == 0
     body = json.loads(capsys.readouterr().out)
     assert [c["rewrite"] for c in body["candidates"]] == list(few)
-    assert all(0 < c["fastest_ms"] <= c["median_ms"] for c in body["candidates"])
+    assert all(
+        0 < c["fastest_ms"] <= c["quartile_ms"] <= c["median_ms"] for c in body["candidates"]
+    )
     entry = json.loads((tmp_path / "cache" / "rewrites.json").read_text())[
         "onnx-fp32/mobilenet_dsc"
     ]
@@ -39,7 +41,11 @@ def test_tuning_builds_times_records_and_resumes(tmp_path, capsys, monkeypatch):
 
 
 def test_choice_needs_a_margin_over_the_stock_graph():
-    stock, close, fast = Measured("none", 100, 99), Measured("a", 99, 98), Measured("b", 80, 79)
+    stock, close, fast = (
+        Measured("none", 90, 80, 7),
+        Measured("a", 70, 79, 6),
+        Measured("b", 95, 60, 59),
+    )
     assert choose([stock, close]) is stock
     assert choose([stock, close, fast]) is fast
 
@@ -50,11 +56,10 @@ def test_auto_is_none_for_live_norms_and_unknown_targets():
     assert best_rewrite("nothing-fp32", "mobilenet")[0] == "none"
 
 
-def test_packaged_table_is_readable_and_complete():
+def test_packaged_table_is_what_its_evidence_says():
     table = json.loads(tune.PACKAGED.read_text())
     wanted = {f"{t}/{b}" for t in targets() for b in backbone_names()}
     assert set(table) <= wanted
-    assert {key for key in wanted if "fp32" in key} <= set(table)
     for entry in table.values():
         parse_steps(entry["rewrite"])
         measured = [Measured(**c) for c in entry["candidates"]]
