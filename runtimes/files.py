@@ -66,8 +66,11 @@ def replacing(target: Path) -> Generator[Path]:
         temporary = temporary_folder / target.name
         yield temporary
         if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
+            _check_ours(target, temporary)
+            target.replace(temporary_folder / "previous")  # deleted with the temporary folder
         temporary.replace(target)
+    except FileExistsError:
+        raise
     except OSError as error:
         if error.filename is not None and temporary_folder is None:
             message = f"cannot write {target} ({error.strerror}); choose another output"
@@ -78,3 +81,18 @@ def replacing(target: Path) -> Generator[Path]:
     finally:
         if temporary_folder is not None:
             shutil.rmtree(temporary_folder, ignore_errors=True)
+
+
+def _check_ours(target: Path, replacement: Path) -> None:
+    """Refuse to replace a folder that holds anything the replacement does not bring itself.
+
+    Raises:
+        FileExistsError: ``target`` is somebody's folder, not an older version of ours.
+    """
+    names = {p.name for p in replacement.iterdir()} if replacement.is_dir() else set[str]()
+    foreign = sorted(p.name for p in target.iterdir() if p.name not in names)
+    if foreign or not replacement.is_dir():
+        held = f" that holds {foreign[0]}" if foreign else ""
+        raise FileExistsError(
+            f"{target} is a folder{held} and would be lost; choose another name or move it away"
+        )

@@ -142,7 +142,7 @@ def test_folders_are_artifacts_too(tmp_path):
     first = sha256_of(folder)
     with replacing(folder) as temporary:
         temporary.mkdir()
-        (temporary / "weights2").write_bytes(b"abc")
+        (temporary / "weights").write_bytes(b"abd")
     assert sha256_of(folder) != first
 
 
@@ -153,3 +153,18 @@ def test_check_writable(tmp_path):
     check_writable(tmp_path / "there", force=True)
     with pytest.raises(OSError, match="cannot write into"):
         check_writable(tmp_path / "there" / "below", force=False)
+
+
+def test_replacing_never_takes_a_folder_that_is_not_ours(tmp_path):
+    folder = tmp_path / "keep"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "thesis.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="that holds sub and would be lost"):  # noqa: PT012
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            (temporary / "report.md").write_text("new")
+    with pytest.raises(FileExistsError, match="would be lost"):
+        with replacing(folder) as temporary:
+            temporary.write_text("a file")
+    assert (folder / "sub" / "thesis.txt").read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["keep"]
