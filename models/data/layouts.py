@@ -45,7 +45,7 @@ def find_pairs(root: Path | str, split: str = "test", subset: str = "blur") -> P
     Raises FileNotFoundError if the root or a listed picture does not exist; ValueError if no
     layout or more than one fits, if the two sides do not match, or for an unknown subset.
     """
-    root = Path(root)
+    root = Path(root).resolve()  # "." inside train/ must not hide that it is train
     if subset not in SUBSETS:
         raise ValueError(f"subset {subset!r} is unknown; choose one of {', '.join(SUBSETS)}")
     if not root.exists():
