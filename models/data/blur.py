@@ -221,7 +221,7 @@ def add_noise_and_jpeg(
         raise ValueError(f"noise_std is {noise_std}; it must be at least 0")
     if jpeg_quality is not None and not 1 <= jpeg_quality <= 100:
         raise ValueError(f"jpeg_quality is {jpeg_quality}; it must be 1 to 100")
-    noisy = image + noise_std * rng.standard_normal(image.shape)
+    noisy = image + np.float32(noise_std) * rng.standard_normal(image.shape, dtype=np.float32)
     result = np.rint(np.clip(noisy, 0, 255)).astype(np.uint8)
     if jpeg_quality is None:
         return result
