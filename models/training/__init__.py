@@ -1,0 +1,1 @@
+"""Fine-tuning and training from scratch: losses, discriminators, data, the trainer, its command."""

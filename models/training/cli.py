@@ -1,0 +1,105 @@
+"""Command ``deblur-train``: train from scratch, fine-tune, or evaluate a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...runtimes.console import DONE, print_json, run_command
+from .presets import preset_names
+
+if TYPE_CHECKING:
+    from .config import Config
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(build_parser(), work, argv)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All options."""
+    parser = argparse.ArgumentParser(
+        prog="deblur-train",
+        description="Train or fine-tune a DeblurGAN-v2 generator whose norms can be frozen. "
+        "A run that broke off goes on with --resume and ends as if it never had.",
+        epilog="DIR@N takes every N-th item, as in --pairs GOPRO_Large@2. With torchrun, several "
+        "processes train as one.",
+    )
+    add = parser.add_argument
+    add(
+        "--preset",
+        default="paper",
+        metavar="NAME|FILE.toml",
+        help=f"settings: {', '.join(preset_names())}, or a file (default: paper)",
+    )
+    add(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="change one setting; may be repeated",
+    )
+    add("--sharp", action="append", default=[], metavar="DIR[@N]", help="sharp pictures to blur")
+    add("--pairs", action="append", default=[], metavar="DIR[@N]", help="blurry and sharp pairs")
+    add("--video", action="append", default=[], metavar="DIR[@N]", help="sharp videos to average")
+    add("--val-sharp", type=Path, metavar="DIR", help="validate on these, blurred reproducibly")
+    add("--val-pairs", type=Path, metavar="DIR", help="validate on these pairs")
+    add("--backbone", metavar="NAME", help="short for --set model.backbone=NAME")
+    add("--init", metavar="CHECKPOINT", help="start from it: a file, zoo:<backbone> or released")
+    add(
+        "--freeze-norms",
+        action="store_true",
+        help="re-estimate the norm statistics of a checkpoint trained with live ones, train with "
+        "them fixed, and report what freezing cost before and after",
+    )
+    add("--teacher", metavar="CHECKPOINT", help="also learn its pictures (loss.distill)")
+    add("--vgg", metavar="FILE|download", help="VGG19 weights for the perceptual loss")
+    add("-o", "--output", type=Path, default=Path("run"), metavar="DIR", help="default: run")
+    add("--resume", action="store_true", help="go on with the run in --output")
+    add("--force", action="store_true", help="start anew in an --output that holds a run")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add("--threads", type=int, metavar="N", help="CPU threads (default: all)")
+    add("--evaluate", action="store_true", help="only measure --init on the validation set")
+    add("--list-presets", action="store_true", help="show the presets and their settings")
+    add("--json", action="store_true", help="machine-readable output")
+    return parser
+
+
+def work(arguments: argparse.Namespace) -> int:
+    """Do what was asked.
+
+    Raises:
+        ValueError, OSError, MissingDependencyError: for the user, one line.
+    """
+    from .config import config_tree, load_config
+
+    if arguments.list_presets:
+        print_json({name: config_tree(load_config(name)) for name in preset_names()})
+        return DONE
+    from . import session
+
+    config = _config(arguments)
+    if arguments.evaluate:
+        return session.evaluate_only(config, arguments)
+    return session.train(config, arguments)
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    from .config import load_config
+
+    config = load_config(arguments.preset, arguments.overrides)
+    model = config.model
+    for name in ("backbone", "init", "teacher"):
+        if (value := getattr(arguments, name)) is not None:
+            model = dataclasses.replace(model, **{name: value})
+    if arguments.freeze_norms:
+        model = dataclasses.replace(model, freeze_norms=True)
+    return dataclasses.replace(config, model=model)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,63 @@
+"""What surrounds a run: timing, hooks to the outside, and the error that ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .board import Board
+    from .validate import Example
+
+Report = Callable[[str], None]
+Progress = Callable[[int, int, str], None]
+
+
+class DivergedError(ValueError):
+    """The loss is not a number, or exploded; the message says when and what is left."""
+
+
+@dataclass
+class Clock:
+    """Where the time of this process went, in seconds, since it started or resumed."""
+
+    data_s: float = 0.0
+    step_s: float = 0.0
+    steps: int = 0
+    images: int = 0
+
+    @property
+    def data_share(self) -> float:
+        """Waiting for data, as a share of the time of a step."""
+        total = self.data_s + self.step_s
+        return self.data_s / total if total else 0.0
+
+    @property
+    def images_per_s(self) -> float:
+        """Crops trained on per second, waiting included."""
+        total = self.data_s + self.step_s
+        return self.images / total if total else 0.0
+
+    def describe(self) -> str:
+        """One line for people."""
+        each = 1000 / max(self.steps, 1)
+        return (
+            f"{self.images_per_s:.1f} crops/s; per step {self.step_s * each:.0f} ms and "
+            f"{self.data_s * each:.0f} ms waiting for data ({100 * self.data_share:.1f} %)"
+        )
+
+
+@dataclass
+class Extras:
+    """What a run may have besides the generator and its data."""
+
+    perceptual: nn.Module | None = None
+    teacher: nn.Module | None = None
+    examples: Sequence[Example] = ()
+    board: Board | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    report: Report = lambda _text: None
+    progress: Progress = lambda _done, _total, _text: None
