@@ -1,6 +1,6 @@
 """Bytes, parameters and operations of an artifact, counted from what it holds.
 
-Two conventions, for batch 1:
+Conventions, for batch 1:
 
 ``macs``
     Multiply-adds of convolutions, transposed convolutions and matrix products alone. Taps that
@@ -11,6 +11,12 @@ Two conventions, for batch 1:
     addition or multiplication and an enlargement; per input element 1 for pooling and for a norm,
     2 for a norm with affine part. ptflops itself sees additions only when they are spelled
     ``torch.add`` and misses tanh and clamp; counting them adds 0.1 %.
+
+``bytes_moved``
+    Every node's inputs, weights and output, once each, in the graph's own precision; activations
+    (Relu, Clip) are free, as runtimes fuse them. An upper bound of the traffic, since caches and
+    further fusions spare some of it; its use is comparing two graphs of one network. Only ONNX
+    graphs tell.
 
 The DeblurGAN-v2 paper's 43.75 G and 14.83 G (736x1280) come near only with the backbone counted
 twice: the reference code registers it under two names (``fpn.features`` and ``fpn.encK``), and
@@ -38,6 +44,7 @@ class Counts:
     macs: int
     macs_elementwise: int
     macs_paper: int | None = None
+    bytes_moved: int | None = None
 
 
 def measure_footprint(path: Path, manifest: Manifest, size: tuple[int, int]) -> Footprint:
@@ -88,4 +95,5 @@ def _footprint(path: Path, size: tuple[int, int], counts: Counts, origin: str) -
         macs_elementwise=counts.macs_elementwise,
         macs_paper=counts.macs_paper,
         counted_from=origin,
+        bytes_moved=counts.bytes_moved,
     )

@@ -41,6 +41,8 @@ _PER_OUTPUT = frozenset(
 _PER_INPUT = frozenset(
     {"ReduceMean", "ReduceSum", "GlobalAveragePool", "AveragePool", "MaxPool", "ReduceSumSquare"}
 )
+# Every runtime measured here applies these to the tensor that the node before them writes.
+_FUSED = frozenset({"Relu", "Clip"})
 # Inputs that hold settings, not weights: (operator, positions).
 _SETTINGS = {
     "Resize": {1, 2, 3}, "Upsample": {1}, "Clip": {1, 2}, "Pad": {1, 2, 3}, "Reshape": {1},
@@ -63,6 +65,7 @@ class _Graph:
     nodes: list[NodeProto]
     shapes: dict[str, Shape]
     floats: set[str]
+    widths: dict[str, int] = field(default_factory=dict[str, int])  # bytes of one element
     constants: dict[str, Shape] = field(default_factory=dict[str, Shape])
 
     def shape(self, name: str, node: NodeProto) -> Shape:
@@ -85,7 +88,12 @@ def count_onnx(path: Path, size: tuple[int, int]) -> Counts:
     graph = _load(path, size)
     macs = sum(_multiply_adds(graph, node) for node in graph.nodes)
     elementwise = sum(_elementwise(graph, node) for node in graph.nodes)
-    return Counts(params=_params(graph), macs=macs, macs_elementwise=macs + elementwise)
+    return Counts(
+        params=_params(graph),
+        macs=macs,
+        macs_elementwise=macs + elementwise,
+        bytes_moved=sum(_bytes_moved(graph, node) for node in graph.nodes),
+    )
 
 
 def _load(path: Path, size: tuple[int, int]) -> _Graph:
@@ -140,6 +148,7 @@ def _known(graph: GraphProto, path: Path, onnx: ModuleType) -> _Graph:
             found.shapes[value.name] = tuple(d.dim_value for d in tensor.shape.dim)
         if tensor.elem_type in floating:
             found.floats.add(value.name)
+        found.widths[value.name] = _width(tensor.elem_type, onnx)
     stored = [(initializer.name, initializer) for initializer in graph.initializer]
     for node in graph.node:
         if node.op_type == "Constant":
@@ -148,7 +157,12 @@ def _known(graph: GraphProto, path: Path, onnx: ModuleType) -> _Graph:
         found.shapes[name] = found.constants[name] = tuple(tensor.dims)
         if tensor.data_type in floating:
             found.floats.add(name)
+        found.widths[name] = _width(tensor.data_type, onnx)
     return found
+
+
+def _width(kind: int, onnx: ModuleType) -> int:
+    return int(onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize) if kind else 0
 
 
 def _multiply_adds(graph: _Graph, node: NodeProto) -> int:
@@ -182,6 +196,20 @@ def _elementwise(graph: _Graph, node: NodeProto) -> int:
     if node.op_type in _PER_INPUT:
         return count(node.input[0])
     return count(node.output[0]) if node.op_type in _PER_OUTPUT else 0
+
+
+def _bytes_moved(graph: _Graph, node: NodeProto) -> int:
+    """What a node reads and writes if nothing stays in a cache; see `footprint`."""
+    if node.op_type in _FUSED or node.op_type == "Constant":
+        return 0
+    if not any(name in graph.floats for name in node.output) and node.op_type not in _CONVOLUTIONS:
+        return 0
+    settings = _SETTINGS.get(node.op_type, set[int]())
+    read = {name for position, name in enumerate(node.input) if name and position not in settings}
+    return sum(
+        math.prod(graph.shape(name, node)) * graph.widths.get(name, 4)
+        for name in (*read, node.output[0])
+    )
 
 
 def _has(node: NodeProto, position: int) -> bool:

@@ -34,6 +34,8 @@ class Footprint:
         macs_paper: ``macs_elementwise`` with the backbone counted twice, as the DeblurGAN-v2
             paper's table does; None for files in which the backbone cannot be told apart.
         counted_from: ``graph``, ``module``, or ``manifest`` where the format cannot be read.
+        bytes_moved: What the graph's nodes read and write, caches left aside (`footprint`); None
+            where it cannot be read.
     """
 
     bytes: int
@@ -44,6 +46,7 @@ class Footprint:
     macs_elementwise: int | None
     macs_paper: int | None
     counted_from: str
+    bytes_moved: int | None = None
 
 
 @dataclass(frozen=True)

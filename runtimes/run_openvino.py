@@ -13,7 +13,10 @@ from .registry import runtime
 
 @runtime("openvino", formats=(".openvino",), module="openvino", extra="openvino")
 class OpenvinoRunner(Runner):
-    """One compiled model and one request; `infer` gives a view of the request's own output."""
+    """One compiled model, one request and one output buffer, which `infer` hands out each time.
+
+    ``threads`` is what OpenVINO took: it never takes more than there are cores.
+    """
 
     reuses_output: ClassVar[bool] = True
 
@@ -46,12 +49,20 @@ class OpenvinoRunner(Runner):
             )
         got = self._compiled.get_property("INFERENCE_PRECISION_HINT")
         self._precision = str(got.get_type_name())
+        self.threads = int(self._compiled.get_property("INFERENCE_NUM_THREADS"))
         self._request = self._compiled.create_infer_request()
+        self._output = np.empty(0, np.float32)
 
     def _infer(self, image: np.ndarray) -> np.ndarray:
-        # Shared both ways: the request reads our array and we read its output, without a copy.
-        results = self._request.infer({0: image}, share_inputs=True, share_outputs=True)
-        return results[0]
+        if self._output.shape != image.shape:
+            # Memory of ours: a request frees its own when the size changes, under any result that
+            # a caller still holds.
+            tensor = require("openvino", extra="openvino").Tensor
+            self._output = np.empty(image.shape, np.float32)
+            self._request.set_output_tensor(0, tensor(self._output, shared_memory=True))
+        # Shared both ways: the request reads our array and writes ours, without a copy.
+        self._request.infer({0: image}, share_inputs=True, share_outputs=True)
+        return self._output
 
     def _close(self) -> None:
-        del self._request, self._compiled
+        del self._request, self._compiled, self._output

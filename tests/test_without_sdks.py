@@ -21,6 +21,7 @@ COMMANDS = {
     "deblur-export": "edgedeblur.export.cli",
     "deblur-run": "edgedeblur.runtimes.cli",
     "deblur-bench": "edgedeblur.benchmarks.cli",
+    "deblur-train": "edgedeblur.models.training.cli",
 }
 # Distribution -> import name, where they differ.
 IMPORT_NAMES = {"pillow": "PIL", "opencv-python-headless": "cv2"}

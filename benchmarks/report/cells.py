@@ -46,6 +46,10 @@ def size_columns() -> tuple[Column, ...]:
         Column("MiB", _footprint(lambda f: f"{f.bytes / _MIB:.2f}")),
         Column("params M", _footprint(lambda f: f"{f.params / 1e6:.2f}")),
         Column("GMACs conv", _footprint(lambda f: f"{f.macs / 1e9:.2f}")),
+        Column(
+            "MiB moved",
+            _footprint(lambda f: f"{f.bytes_moved / 2**20:.0f}" if f.bytes_moved else "-"),
+        ),
         Column("GFLOPs = 2x", _footprint(lambda f: f"{f.flops / 1e9:.1f}")),
     )
 

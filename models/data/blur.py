@@ -221,12 +221,15 @@ def add_noise_and_jpeg(
         raise ValueError(f"noise_std is {noise_std}; it must be at least 0")
     if jpeg_quality is not None and not 1 <= jpeg_quality <= 100:
         raise ValueError(f"jpeg_quality is {jpeg_quality}; it must be 1 to 100")
-    noisy = image + np.float32(noise_std) * rng.standard_normal(image.shape, dtype=np.float32)
+    noisy = image + noise_std * rng.standard_normal(image.shape)
     result = np.rint(np.clip(noisy, 0, 255)).astype(np.uint8)
-    if jpeg_quality is None:
-        return result
-    bgr = np.ascontiguousarray(result[..., ::-1])
-    _, coded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
+    return result if jpeg_quality is None else through_jpeg(result, jpeg_quality)
+
+
+def through_jpeg(image: Picture, quality: int) -> Picture:
+    """What is left of a uint8 RGB picture after JPEG of that quality (1 to 100)."""
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    _, coded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
     return np.ascontiguousarray(np.asarray(decoded, dtype=np.uint8)[..., ::-1])
 

@@ -21,16 +21,22 @@ class Board:
         MissingDependencyError: the package is not installed.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path) -> None:
         require("tensorboard", extra="train")
-        writer = require("torch.utils.tensorboard", extra="train").SummaryWriter
-        # Events after the step that a run resumes from are dropped by TensorBoard itself.
-        self._writer: Any = writer(str(folder), purge_step=step)
+        self._kind: Any = require("torch.utils.tensorboard", extra="train").SummaryWriter
+        self._folder = folder
+        self._opened: Any = None
+
+    def _writer(self, step: int) -> Any:  # noqa: ANN401 - tensorboard ships no types
+        """Opened at the first step that is written; events of a broken-off run from there on go."""
+        if self._opened is None:
+            self._opened = self._kind(str(self._folder), purge_step=step)
+        return self._opened
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """One point on each curve."""
         for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+            self._writer(step).add_scalar(name, value, step)
 
     def pictures(
         self, step: int, example: Example, generator: nn.Module, device: torch.device
@@ -41,8 +47,9 @@ class Board:
         restored = restore(generator, example.blurry, device)
         generator.train(training)
         row = np.concatenate([example.blurry, restored, example.sharp], axis=1)
-        self._writer.add_image("validation", row, step, dataformats="HWC")
+        self._writer(step).add_image("validation", row, step, dataformats="HWC")
 
     def close(self) -> None:
         """Write what is still held back."""
-        self._writer.close()
+        if self._opened is not None:
+            self._opened.close()

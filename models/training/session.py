@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 import torch
 
 from ...runtimes.console import DONE, console, print_json, progress_bar
-from ...runtimes.files import check_writable
+from ...runtimes.files import check_writable, replacing
 from ..checkpoint import Checkpoint, generator_from, load_checkpoint
 from ..norm import reestimate, set_norm_mode
 from ..registry import build_generator
 from . import state
 from .board import Board
+from .curves import write_curves
 from .distributed import Team, join_team
 from .loader import Crops, Plan
 from .perceptual import PerceptualLoss, find_vgg
-from .sources import Pairs, PictureStore, SharpPictures, Source, Videos
+from .sources import Pairs, PictureStore, SharpPictures, Source, Videos, strided
 from .trainer import Extras, Trainer
 from .validate import Example, Scores, evaluate, pair_examples, sharp_examples, to_signed
 
@@ -103,27 +104,17 @@ def _sources(config: Config, arguments: argparse.Namespace) -> list[Source]:
     store = PictureStore(int(config.data.cache_gb * 1e9))
     sources: list[Source] = []
     for text in arguments.sharp:
-        folder, stride = _strided(text)
+        folder, stride = strided(text)
         sources.append(SharpPictures(folder, config.blur, store, stride))
     for text in arguments.pairs:
-        folder, stride = _strided(text)
+        folder, stride = strided(text)
         sources.append(Pairs(folder, store, stride))
     for text in arguments.video:
-        folder, stride = _strided(text)
+        folder, stride = strided(text)
         sources.append(Videos(folder, config.blur, stride))
     if not sources:
         raise ValueError("nothing to train on; give --sharp DIR, --pairs DIR or --video DIR")
     return sources
-
-
-def _strided(text: str) -> tuple[Path, int]:
-    """``DIR@N`` -> (DIR, N); an @ that is not followed by a number belongs to the name."""
-    path, separator, number = text.rpartition("@")
-    if separator and number.isdigit():
-        if int(number) < 1:
-            raise ValueError(f"{text}: the stride after @ is at least 1")
-        return Path(path), int(number)
-    return Path(text), 1
 
 
 def _examples(config: Config, arguments: argparse.Namespace) -> list[Example]:
@@ -217,7 +208,7 @@ def _extras(
         teacher.to(team.device).requires_grad_(False)
     board = None
     if config.run.tensorboard and team.leads:
-        board = Board(arguments.output / "tensorboard", 0)
+        board = Board(arguments.output / "tensorboard")
     metadata = {"init": config.model.init or "random"}
     say = lambda text: _say(arguments, team, text)  # noqa: E731
     with progress_bar("training", enabled=team.leads and not arguments.json) as update:
@@ -253,6 +244,9 @@ def _finish(
         "crops_per_s": round(trainer.clock.images_per_s, 2),
         "data_share": round(trainer.clock.data_share, 4),
     }
+    log = state.read_log(trainer.folder / state.LOG_NAME)
+    with replacing(trainer.folder / "curves.png") as path:
+        write_curves(log, path)
     _say(arguments, trainer.team, f"done: {trainer.step} steps, {trainer.clock.describe()}")
     scores = None
     if examples:

@@ -208,6 +208,16 @@ class Videos:
             raise BadPictureError(path, str(error)) from error
 
 
+def strided(text: str) -> tuple[Path, int]:
+    """``DIR@N`` -> (DIR, N); an @ that is not followed by a number belongs to the name."""
+    path, separator, number = text.rpartition("@")
+    if separator and number.isdigit():
+        if int(number) < 1:
+            raise ValueError(f"{text}: the stride after @ is at least 1")
+        return Path(path), int(number)
+    return Path(text), 1
+
+
 def _files(folder: Path, suffixes: frozenset[str], what: str) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder of {what}; check the path")

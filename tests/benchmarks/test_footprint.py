@@ -1,4 +1,5 @@
 import numpy as np
+import onnx
 import pytest
 from edgedeblur.benchmarks.footprint import measure_footprint
 from edgedeblur.benchmarks.graph_counts import count_onnx
@@ -31,6 +32,27 @@ def test_strided_grouped_conv_by_hand(tmp_path):
     assert counts.macs_elementwise == counts.macs + 2 * 6 * 4 * 6  # bias and ReLU
     assert counts.params == 6 * 2 * 9 + 6
     assert counts.macs_paper is None
+    # float32: the picture, the weights and the result once each; the ReLU is free.
+    assert counts.bytes_moved == 4 * (4 * 8 * 12 + 6 * 2 * 9 + 6 + 6 * 4 * 6)
+
+
+def test_half_precision_moves_half_the_bytes(tmp_path):
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    moved = []
+    for kind in (np.float32, np.float16):
+        path = tmp_path / f"{kind.__name__}.onnx"
+        weight = numpy_helper.from_array(np.ones((2, 3, 1, 1), kind), "w")
+        element = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+        graph = helper.make_graph(
+            [node],
+            "g",
+            [helper.make_tensor_value_info("x", element, [1, 3, 4, 4])],
+            [helper.make_tensor_value_info("y", element, None)],
+            [weight],
+        )
+        onnx.save(helper.make_model(graph), path)
+        moved.append(count_onnx(path, (4, 4)).bytes_moved)
+    assert moved == [4 * (48 + 6 + 32), 2 * (48 + 6 + 32)]
 
 
 def test_transposed_conv_counts_from_its_input(tmp_path):

@@ -5,8 +5,10 @@ import openvino
 import pytest
 from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.prepare import prepare
-from edgedeblur.export.to_openvino import MODEL_FILE, RT_INFO_PATH, convert_fp32
+from edgedeblur.export.produce import EMBED_KEY, produce
+from edgedeblur.export.to_openvino import MODEL_FILE, convert_fp32
 from edgedeblur.models.checkpoint import load_checkpoint
+from edgedeblur.runtimes.artifact import read_manifest
 
 from tests.contracts import SIZE, TargetContract
 from tests.released import expected
@@ -14,7 +16,8 @@ from tests.released import expected
 
 class _Openvino(TargetContract):
     def embedded_text(self, path):
-        return openvino.Core().read_model(path / MODEL_FILE).get_rt_info(RT_INFO_PATH).astype(str)
+        model = openvino.Core().read_model(path / MODEL_FILE)
+        return model.get_rt_info(EMBED_KEY.split(".")).astype(str)
 
     def test_folder_holds_the_two_files_of_an_ir(self, built):
         path, _ = built
@@ -22,6 +25,24 @@ class _Openvino(TargetContract):
         model = openvino.Core().read_model(path / MODEL_FILE)
         assert [p.get_any_name() for p in model.inputs] == ["image"]
         assert [p.get_any_name() for p in model.outputs] == ["deblurred"]
+
+    def test_export_is_repeatable_and_names_no_machine(self, built, target, checkpoint, tmp_path):
+        path, manifest = built
+        spec = ExportSpec(target.name, SIZE)
+        again = tmp_path / "again.openvino"
+        assert produce(target, checkpoint, spec, again, norm="frozen").sha256 == manifest.sha256
+        text = (path / MODEL_FILE).read_text()
+        assert not any(word in text for word in (str(path.parent), "site-packages"))
+
+    def test_force_replaces_the_folder_whole(self, target, checkpoint, tmp_path):
+        path = tmp_path / f"net{target.suffix}"
+        path.mkdir()
+        (path / "model.bin").write_bytes(b"old")
+        spec = ExportSpec(target.name, SIZE)
+        manifest = produce(target, checkpoint, spec, path, norm="frozen", force=True)
+        assert sorted(p.name for p in path.iterdir()) == ["model.bin", "model.xml"]
+        assert sorted(p.name for p in tmp_path.iterdir()) == [path.name, f"{path.name}.json"]
+        assert read_manifest(path) == manifest
 
 
 class TestOpenvinoFp32(_Openvino):
@@ -55,3 +76,13 @@ def test_recorded_network_is_met(released_h5, tmp_path, norm, output):
     )
     result = compiled({0: recorded["input"]})[0]
     assert np.abs(result - recorded[output]).max() <= 1e-4
+
+
+def test_conversion_sends_no_telemetry(tmp_path, monkeypatch):
+    sent = []
+    telemetry = pytest.importorskip("openvino_telemetry").Telemetry
+    for name in ("send_event", "start_session"):
+        monkeypatch.setattr(telemetry, name, lambda *args, **_: sent.append(args[1:]))
+    graph = prepare(load_checkpoint("zoo:mobilenet_dsc"), norm="frozen")
+    convert_fp32(graph, ExportSpec("openvino-fp32", SIZE), tmp_path / "net.openvino")
+    assert sent == []

@@ -9,7 +9,7 @@ import pytest
 from edgedeblur.models.checkpoint import generator_from, load_checkpoint, save_checkpoint
 from edgedeblur.models.registry import build_generator
 from edgedeblur.models.training.cli import main
-from edgedeblur.models.training.session import _strided
+from edgedeblur.models.training.sources import strided
 from edgedeblur.models.training.state import LAST_NAME, STATE_NAME
 
 SMALL = [
@@ -102,10 +102,10 @@ def test_nothing_to_train_on(tmp_path, capsys):
 
 
 def test_strides_are_written_behind_an_at_sign():
-    assert [str(_strided("a/b@2")[0]), _strided("a/b@2")[1]] == ["a/b", 2]
-    assert _strided("me@home/x")[1] == 1
+    assert [str(strided("a/b@2")[0]), strided("a/b@2")[1]] == ["a/b", 2]
+    assert strided("me@home/x")[1] == 1
     with pytest.raises(ValueError, match="at least 1"):
-        _strided("a@0")
+        strided("a@0")
 
 
 def test_pairs_that_do_not_match_are_named(tmp_path, capsys, sharp_folder):
