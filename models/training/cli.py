@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--vgg", metavar="FILE|download", help="VGG19 weights for the perceptual loss")
     add("-o", "--output", type=Path, default=Path("run"), metavar="DIR", help="default: run")
     add("--resume", action="store_true", help="go on with the run in --output")
+    add("--stop-after", type=int, metavar="STEP", help="save and stop there; --resume goes on")
     add("--force", action="store_true", help="start anew in an --output that holds a run")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add("--threads", type=int, metavar="N", help="CPU threads (default: all)")

@@ -64,7 +64,7 @@ def train(config: Config, arguments: argparse.Namespace) -> int:
                 _say(arguments, team, f"resumed at step {trainer.step}")
             elif team.leads:
                 state.write_config(folder, config, labels)
-            trainer.run()
+            trainer.run(stop_after=arguments.stop_after)
             return _finish(trainer, arguments, examples, costs)
 
 

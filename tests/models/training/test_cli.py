@@ -71,6 +71,11 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(train, tmp_path):
     assert train("--force")[0] == 0
 
 
+def test_stopping_on_purpose_and_going_on(train):
+    assert json.loads(train("--stop-after", "1", "--json")[1])["steps"] == 1
+    assert json.loads(train("--resume", "--json")[1])["steps"] == 2
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
