@@ -176,7 +176,7 @@ def read_manifest(artifact: Path) -> Manifest:
         )
     try:
         body = json.loads(beside.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{beside}: not JSON ({error}); export the artifact again") from error
     if not isinstance(body, dict):
         raise ValueError(f"{beside}: not a manifest; export the artifact again")

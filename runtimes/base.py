@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from .artifact import Manifest, read_manifest
+from .foreign import in_our_words
 from .registry import runtime_for
 from .tiling import Progress, TilingOptions, deblur_picture
 
@@ -71,16 +72,20 @@ class Runner(ABC):
 
         Raises:
             TypeError: not a float32 numpy array.
-            ValueError: wrong shape or range, not finite, or the runner is closed; also if the
-                artifact answers with another shape or with NaN.
+            ValueError: wrong shape or range, not finite, or the runner is closed; the SDK
+                failed; or the artifact answers with another shape or dtype, NaN, or values
+                outside [-1, 1].
+            MemoryError: the SDK ran out of memory.
         """
         self._check_input(image)
-        result = self._infer(image)
-        if result.shape != image.shape:
-            raise ValueError(f"{self.path}: gave shape {result.shape} for input {image.shape}")
-        # The sum is NaN or infinite if any element is, and costs a tenth of isfinite().all().
-        if not np.isfinite(np.sum(result, dtype=np.float32)):
-            raise ValueError(f"{self.path}: the output holds NaN or infinity; do not use this file")
+        try:
+            result = self._infer(image)
+        except Exception as error:
+            told = in_our_words(error, str(self.path))
+            if told is None:
+                raise
+            raise told from error
+        self._check_output(result, image)
         return result
 
     def deblur(
@@ -140,6 +145,21 @@ class Runner(ABC):
     def _close(self) -> None:  # noqa: B027 - most runners hold nothing; overriding is a choice
         """Release SDK objects."""
 
+    def _check_output(self, result: np.ndarray, image: np.ndarray) -> None:
+        if result.shape != image.shape:
+            raise ValueError(f"{self.path}: gave shape {result.shape} for input {image.shape}")
+        if result.dtype != np.float32:
+            raise ValueError(f"{self.path}: gave {result.dtype}, not float32")
+        low, high = float(result.min()), float(result.max())
+        if low >= -1.001 and high <= 1.001:  # NaN compares false
+            return
+        if np.isfinite(low) and np.isfinite(high):
+            raise ValueError(
+                f"{self.path}: the output holds [{low:.4g}, {high:.4g}], outside [-1, 1]; "
+                "do not use this file"
+            )
+        raise ValueError(f"{self.path}: the output holds NaN or infinity; do not use this file")
+
     def _check_input(self, image: np.ndarray) -> None:
         if self._closed:
             raise ValueError(f"{self.path}: the runner is closed")
@@ -179,9 +199,7 @@ def open_runner(path: str | Path, *, threads: int = 0, device: str = "cpu") -> R
         MissingDependencyError: the runtime is not installed.
     """
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; make one with deblur-export")
-    runner = runtime_for(path).runner
+    runner = _runner_for(path)
     if device not in runner.devices:
         raise ValueError(f"{path.suffix} runs on {' or '.join(runner.devices)}, not {device!r}")
     most = THREADS_PER_CORE * usable_cores()
@@ -189,6 +207,22 @@ def open_runner(path: str | Path, *, threads: int = 0, device: str = "cpu") -> R
         raise ValueError(f"threads must be 0 (all cores) to {most} on this machine, not {threads}")
     manifest = runner.read_manifest(path)
     return runner(path, manifest, threads=threads or usable_cores(), device=device)
+
+
+def check_artifact(path: str | Path) -> Manifest:
+    """The manifest of an artifact that `open_runner` would open, without loading it.
+
+    Raises:
+        FileNotFoundError, ValueError, MissingDependencyError: as `open_runner`.
+    """
+    path = Path(path)
+    return _runner_for(path).read_manifest(path)
+
+
+def _runner_for(path: Path) -> type[Runner]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; make one with deblur-export")
+    return runtime_for(path).runner
 
 
 def usable_cores() -> int:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .base import Runner
 from .console import USER_ERRORS, one_line
+from .foreign import in_our_words
 from .imageio import Picture, read_picture, what_is_lost, write_picture
 from .jobs import Job, check_job
 from .tiling import Infer, TilingOptions, deblur_picture
@@ -126,10 +127,11 @@ def run_jobs(
 
         try:
             done = run_job(runner, job, settings, tiles)
-        except USER_ERRORS as error:
-            if os.environ.get("EDGEDEBLUR_DEBUG"):
+        except Exception as error:
+            told = error if isinstance(error, USER_ERRORS) else in_our_words(error, str(job.source))
+            if told is None or os.environ.get("EDGEDEBLUR_DEBUG"):
                 raise
-            failures.append(Failure(job.source, one_line(error)))
+            failures.append(Failure(job.source, one_line(told)))
             progress(i + 1, len(jobs))
             continue
         finished.append(done)
@@ -151,20 +153,9 @@ def run_job(
     picture = read_picture(job.source)
     decoded = clock()
     infer = _Stopwatch(runner.infer)
-    sharp = deblur_picture(
-        infer,
-        picture.pixels,
-        size=runner.size,
-        multiple=runner.manifest.size_multiple,
-        receptive_radius_px=runner.manifest.receptive_radius_px,
-        options=settings.options,
-        progress=progress,
-    )
+    sharp = _deblur(runner, infer, picture, settings, progress)
     deblurred = clock()
-    result = dataclasses.replace(picture, pixels=sharp)
-    write_picture(result, job.target, quality=settings.quality)
-    if job.side_by_side is not None:
-        write_picture(side_by_side(picture, result), job.side_by_side)
+    _write(picture, sharp, job, settings)
     encoded = clock()
     infer_ms = infer.seconds * 1e3
     return Done(
@@ -179,6 +170,31 @@ def run_job(
         encode_ms=(encoded - deblurred) * 1e3,
         remarks=_remarks(picture, job, runner, infer.calls),
     )
+
+
+def _deblur(
+    runner: Runner,
+    infer: Infer,
+    picture: Picture,
+    settings: Settings,
+    progress: Callable[[int, int], None],
+) -> np.ndarray:
+    return deblur_picture(
+        infer,
+        picture.pixels,
+        size=runner.size,
+        multiple=runner.manifest.size_multiple,
+        receptive_radius_px=runner.manifest.receptive_radius_px,
+        options=settings.options,
+        progress=progress,
+    )
+
+
+def _write(picture: Picture, sharp: np.ndarray, job: Job, settings: Settings) -> None:
+    result = dataclasses.replace(picture, pixels=sharp)
+    write_picture(result, job.target, quality=settings.quality)
+    if job.side_by_side is not None:
+        write_picture(side_by_side(picture, result), job.side_by_side)
 
 
 def side_by_side(before: Picture, after: Picture) -> Picture:

@@ -6,10 +6,20 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from .base import open_runner
+from .base import check_artifact, open_runner
 from .batch import Done, Failure, Settings, check_jobs, run_jobs
-from .console import DONE, FAILED, print_json, progress_bar, run_command
+from .console import (
+    DONE,
+    FAILED,
+    USER_ERRORS,
+    one_line,
+    print_json,
+    progress_bar,
+    run_command,
+    silence_stdout,
+)
 from .imageio import WRITABLE
 from .jobs import find_sources, plan_jobs
 from .tileplan import DEFAULT_OVERLAP_PX, EDGE, FULL_OVERLAP, PROTOCOLS
@@ -77,10 +87,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def work(arguments: argparse.Namespace) -> int:
     """Run the parsed command."""
-    sources = find_sources(arguments.inputs, recursive=arguments.recursive, output=arguments.output)
+    sources, missing = find_sources(
+        arguments.inputs, recursive=arguments.recursive, output=arguments.output
+    )
     suffix = None if arguments.format is None else f".{arguments.format}"
     jobs = plan_jobs(sources, arguments.output, suffix=suffix, side_by_side=arguments.side_by_side)
-    ready, failures = check_jobs(jobs, force=arguments.force)
+    ready, refused = check_jobs(jobs, force=arguments.force)
+    failures = [*(Failure(m.path, m.reason) for m in missing), *refused]
     options = TilingOptions(arguments.protocol, arguments.tile, arguments.overlap)
     settings = Settings(options, arguments.quality)
     # The artifact is opened last: a wrong name should not cost the seconds of loading one.
@@ -97,6 +110,8 @@ def work(arguments: argparse.Namespace) -> int:
                     runner, ready, settings, report=report, progress=progress
                 )
         failures += failed
+    else:
+        failures += _artifact_faults(arguments.artifact)
     if arguments.json:
         print_json(
             {
@@ -106,8 +121,17 @@ def work(arguments: argparse.Namespace) -> int:
                 "failures": [{"input": str(f.source), "reason": f.reason} for f in failures],
             }
         )
-    _print_failures(failures, len(jobs))
+    _print_failures(failures, max(len(jobs) + len(missing), len(failures)))
     return FAILED if failures else DONE
+
+
+def _artifact_faults(path: str) -> list[Failure]:
+    """What is wrong with an artifact that no picture needs yet: better told now than next time."""
+    try:
+        check_artifact(path)
+    except USER_ERRORS as error:
+        return [Failure(Path(path), one_line(error))]
+    return []
 
 
 def _add_tiling(parser: argparse.ArgumentParser) -> None:
@@ -137,10 +161,14 @@ def _add_tiling(parser: argparse.ArgumentParser) -> None:
 
 def _print_done(done: Done) -> None:
     tiles = f" in {done.tiles} tiles" if done.tiles > 1 else ""
-    sys.stdout.write(
-        f"{done.job.source} -> {done.job.target} {done.height}x{done.width} "
-        f"{done.infer_ms:.0f} ms inference{tiles} + {done.around_ms:.0f} ms around it\n"
-    )
+    try:
+        sys.stdout.write(
+            f"{done.job.source} -> {done.job.target} {done.height}x{done.width} "
+            f"{done.infer_ms:.0f} ms inference{tiles} + {done.around_ms:.0f} ms around it\n"
+        )
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()  # nobody listens any more; the pictures are still wanted
     for remark in done.remarks:
         sys.stderr.write(f"{done.job.source}: {remark}\n")
 

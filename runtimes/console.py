@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import sys
@@ -29,6 +30,7 @@ def run_command(
 
     argparse itself exits with 2 on wrong usage. ``EDGEDEBLUR_DEBUG=1`` shows the traceback.
     """
+    _steady_streams()
     arguments = parser.parse_args(argv)
     try:
         return work(arguments)
@@ -36,22 +38,63 @@ def run_command(
         sys.stderr.write(f"{parser.prog}: interrupted\n")
         return 130
     except BrokenPipeError:
-        # The reader of our output (head, less) went away; pointing stdout at nothing keeps the
-        # interpreter from complaining again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_stdout()
         return FAILED
     except USER_ERRORS as error:
         if os.environ.get("EDGEDEBLUR_DEBUG"):
             raise
-        sys.stderr.write(f"{parser.prog}: error: {one_line(error)}\n")
+        hint = "" if not isinstance(error, MemoryError) else _memory_hint(parser)
+        sys.stderr.write(f"{parser.prog}: error: {one_line(error)}{hint}\n")
         return FAILED
+
+
+def _steady_streams() -> None:
+    """Make printing safe whatever the caller did to standard output and error.
+
+    A closed one (``>&-``) is opened to nothing, before some file of ours gets its number and is
+    printed into; a character that the stream's encoding lacks is written as its number.
+    """
+    while True:
+        number = os.open(os.devnull, os.O_RDWR)
+        if number > 2:
+            os.close(number)
+            break
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def silence_stdout() -> None:
+    """Point standard output at nothing, after its reader (``head``, ``less``) went away.
+
+    Otherwise the interpreter complains again when it flushes at exit.
+    """
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
+
+
+def _memory_hint(parser: argparse.ArgumentParser) -> str:
+    """What may help, among the options that this command has."""
+    actions = parser._actions  # pyright: ignore[reportPrivateUsage] - there is no public list
+    has = {option for action in actions for option in action.option_strings}
+    helps = {
+        "--tile": "a smaller --tile",
+        "--size": "a smaller --size",
+        "--threads": "fewer --threads",
+    }
+    known = [text for option, text in helps.items() if option in has]
+    return f"; try {' or '.join(known)}" if known else ""
 
 
 def one_line(error: BaseException) -> str:
     """An error's text on a single line; never empty."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError):
-        return f"out of memory ({text or 'no detail'}); try a smaller --tile or fewer --threads"
+        return f"out of memory ({text or 'no detail'})"
     return text or type(error).__name__
 
 

@@ -132,10 +132,27 @@ def _open(path: Path, data: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise PictureError(f"{path}: far too large to decode ({error})") from error
     except Exception as error:  # a header parser may raise anything on random bytes
+        if kind := _odd_tiff(data):
+            raise PictureError(
+                f"{path}: a TIFF with {kind} samples; save it with 8 or 16 bits a channel"
+            ) from error
         raise PictureError(
             f"{path}: not a {_SUPPORTED} picture, or its header is damaged; "
             "convert it to one of these"
         ) from error
+
+
+def _odd_tiff(data: bytes) -> str:
+    """The sample type of a TIFF that Pillow does not know (float32 colour, say); else empty."""
+    if data[:4] not in (b"II*\0", b"MM\0*"):
+        return ""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            return str(np.dtype(file.pages[0].dtype))
+    except Exception:  # noqa: BLE001 - random bytes again: then it is no TIFF to speak of
+        return ""
 
 
 def _check_header(path: Path, image: Image.Image, max_pixels: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,14 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """An input that is not there, and why, on one line."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
 class Job:
     """One picture: where it comes from, where it goes, where before-and-after goes if wanted."""
 
@@ -37,21 +46,30 @@ class Job:
         return (self.target,) if self.side_by_side is None else (self.target, self.side_by_side)
 
 
-def find_sources(patterns: Sequence[str], *, recursive: bool, output: str) -> list[Source]:
+def find_sources(
+    patterns: Sequence[str], *, recursive: bool, output: str
+) -> tuple[list[Source], list[Missing]]:
     """Expand files, folders and glob patterns; sorted within each, none twice.
 
     Folders and patterns give files whose ending is in `READABLE`; a file named by itself is
     taken whatever its ending. An output folder inside a folder that is read recursively is left
-    out: it holds the results of an earlier run.
+    out: it holds the results of an earlier run. A link counts as a picture of its own.
 
-    Raises:
-        FileNotFoundError: a file is not there, or a folder or pattern holds no picture.
+    Returns:
+        What was found, and what is missing: files that are not there, folders and patterns that
+        hold no picture.
     """
-    found: dict[Path, Source] = {}
+    found: dict[str, Source] = {}
+    missing: list[Missing] = []
     for pattern in patterns:
-        for source in _expand(pattern, recursive=recursive, output=Path(output).resolve()):
-            found.setdefault(source.path.resolve(), source)
-    return list(found.values())
+        try:
+            sources = _expand(pattern, recursive=recursive, output=Path(output).resolve())
+        except FileNotFoundError as error:
+            missing.append(Missing(Path(pattern), str(error)))
+            continue
+        for source in sources:
+            found.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - keeps links
+    return list(found.values()), missing
 
 
 def plan_jobs(
@@ -79,18 +97,26 @@ def plan_jobs(
         )
     if folder and target.exists() and not target.is_dir():
         raise ValueError(f"{output} is a file, not a folder; choose another -o")
+    paths = [_target(source, target, suffix, folder=folder) for source in sources]
+    stems = Counter(path.with_suffix("") for path in paths)
     jobs: list[Job] = []
-    for source in sources:
-        path = target / source.relative if folder else target
-        if suffix is not None:
-            if not folder and WRITABLE.get(path.suffix.lower()) != WRITABLE[suffix]:
-                raise ValueError(f"{output} does not end in {suffix}, which --format asks for")
-            path = path.with_suffix(suffix) if folder else path
-        _check_suffix(path, source.path)
-        beside = path.with_name(path.stem + SIDE_BY_SIDE) if side_by_side else None
+    for source, path in zip(sources, paths, strict=True):
+        # x.png and x.tif in one folder: their side-by-side pictures keep the whole name.
+        name = path.stem if stems[path.with_suffix("")] == 1 else path.name
+        beside = path.with_name(name + SIDE_BY_SIDE) if side_by_side else None
         jobs.append(Job(source.path, path, beside))
     _check_clashes(jobs)
     return jobs
+
+
+def _target(source: Source, target: Path, suffix: str | None, *, folder: bool) -> Path:
+    path = target / source.relative if folder else target
+    if suffix is not None:
+        if not folder and WRITABLE.get(path.suffix.lower()) != WRITABLE[suffix]:
+            raise ValueError(f"{target} does not end in {suffix}, which --format asks for")
+        path = path.with_suffix(suffix) if folder else path
+    _check_suffix(path, source.path)
+    return path
 
 
 def check_job(job: Job, *, force: bool) -> None:
@@ -131,7 +157,8 @@ def _expand(pattern: str, *, recursive: bool, output: Path) -> list[Source]:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in READABLE and path.is_file()
+    # A link that leads nowhere is kept, to be reported and not passed over.
+    return path.suffix.lower() in READABLE and (path.is_file() or path.is_symlink())
 
 
 def _check_suffix(target: Path, source: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+from pathlib import Path
 from types import ModuleType
 
 
@@ -25,9 +26,20 @@ def require(module: str, *, extra: str | None = None) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        wanted = f"'edgedeblur[{extra}]'" if extra else "edgedeblur"
-        message = f"{module} cannot be imported ({error}). Install it with: pip install {wanted}"
+        message = (
+            f"{module} cannot be imported ({error}). Install it with: {install_command(extra)}"
+        )
         raise MissingDependencyError(message) from error
+
+
+def install_command(extra: str | None) -> str:
+    """What to type for an extra, from the package index and, if this is one, in a checkout."""
+    if extra is None:
+        return "pip install edgedeblur"
+    command = f"pip install 'edgedeblur[{extra}]'"
+    if (Path(__file__).resolve().parent.parent / "pyproject.toml").is_file():
+        command += f", or in the checkout: pip install -e '.[{extra}]'"
+    return command
 
 
 def available(module: str) -> bool:

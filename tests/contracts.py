@@ -95,6 +95,35 @@ class RunnerContract:
         with pytest.raises(ValueError, match=r"gave shape \(1, 3, 64, 32\)"):
             runner.infer(image)
 
+    def test_other_types_and_ranges_from_the_network_are_errors(self, runner, image, monkeypatch):
+        monkeypatch.setattr(runner, "_infer", lambda x: x.astype(np.float64))
+        with pytest.raises(ValueError, match="gave float64, not float32"):
+            runner.infer(image)
+        monkeypatch.setattr(runner, "_infer", lambda x: np.full_like(x, 1.01))
+        with pytest.raises(ValueError, match=r"holds \[1\.01, 1\.01\], outside \[-1, 1\]"):
+            runner.infer(image)
+
+    def test_errors_of_the_sdk_are_put_into_our_words(self, runner, image, monkeypatch):
+        class Fail(Exception):  # noqa: N818 - as onnxruntime's, which derives from nothing better
+            pass
+
+        def raises(error):
+            def infer(_):
+                raise error
+
+            monkeypatch.setattr(runner, "_infer", infer)
+
+        raises(Fail("[ONNXRuntimeError] : 1 : FAIL : Conv node\nmore"))
+        with pytest.raises(ValueError, match=r"FAIL : Conv node \(.*Fail\)$") as caught:
+            runner.infer(image)
+        assert str(runner.path) in str(caught.value)
+        raises(RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 GB"))
+        with pytest.raises(MemoryError, match="not enough memory"):
+            runner.infer(image)
+        raises(KeyError("a mistake of ours"))
+        with pytest.raises(KeyError):
+            runner.infer(image)
+
     def test_deblurs_pictures_of_any_size(self, runner: Runner, checkpoint, photo):
         picture = np.ascontiguousarray(photo[40:97, 200:283])  # 57x83
         result = runner.deblur(picture)

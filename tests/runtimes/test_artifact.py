@@ -168,3 +168,10 @@ def test_replacing_never_takes_a_folder_that_is_not_ours(tmp_path):
             temporary.write_text("a file")
     assert (folder / "sub" / "thesis.txt").read_text() == "mine"
     assert [p.name for p in tmp_path.iterdir()] == ["keep"]
+
+
+def test_a_manifest_nested_too_deep_is_refused(tmp_path):
+    (tmp_path / "net.onnx").write_bytes(b"x")
+    (tmp_path / "net.onnx.json").write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(ValueError, match=r"net\.onnx\.json: not JSON"):
+        read_manifest(tmp_path / "net.onnx")

@@ -43,6 +43,7 @@ def opened(monkeypatch):
         return Inverter(Path(path), manifest, threads=threads or 1, device=device)
 
     monkeypatch.setattr(cli, "open_runner", open_runner)
+    monkeypatch.setattr(cli, "check_artifact", lambda path: None)
     return calls
 
 
@@ -409,3 +410,139 @@ def test_help_loads_no_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# --- what else may go wrong around a run ---
+
+
+def test_a_missing_file_among_several_does_not_stop_the_others(here, opened, capsys):
+    save("a.png")
+    save("b.png")
+    assert run("a.png", "gone.png", "b.png", "-o", "out") == 1
+    assert files("out") == ["out/a.png", "out/b.png"]
+    err = capsys.readouterr().err
+    assert "1 of 3 pictures failed" in err
+    assert "gone.png: no such file or folder" in err
+
+
+def test_a_link_that_leads_nowhere_is_listed(here, opened, capsys):
+    save("in/a.png")
+    Path("in/b.png").symlink_to("nowhere.png")
+    assert run("in", "-o", "out") == 1
+    assert files("out") == ["out/a.png"]
+    assert "in/b.png" in capsys.readouterr().err
+
+
+def test_a_link_and_its_target_are_two_pictures(here, opened):
+    save("in/a.png")
+    Path("in/b.png").symlink_to("a.png")
+    assert run("in", "-o", "out") == 0
+    assert files("out") == ["out/a.png", "out/b.png"]
+
+
+def test_one_file_named_twice_is_done_once(here, opened):
+    save("a.png")
+    assert run("a.png", "./a.png", "-o", "out") == 0
+    assert files("out") == ["out/a.png"]
+
+
+def test_side_by_side_names_do_not_clash(here, opened):
+    save("in/x.png")
+    save("in/x.tif")
+    save("in/y.png")
+    assert run("in", "-o", "out", "--side-by-side") == 0
+    assert files("out") == [
+        "out/x.png",
+        "out/x.png_side_by_side.png",
+        "out/x.tif",
+        "out/x.tif_side_by_side.png",
+        "out/y.png",
+        "out/y_side_by_side.png",
+    ]
+
+
+def test_a_wrong_artifact_is_told_even_if_no_picture_is_ready(here, capsys):
+    assert run("gone.png", "-o", "out") == 1
+    err = capsys.readouterr().err
+    assert "gone.png: no such file" in err
+    assert "model.onnx: no such file; make one with deblur-export" in err
+
+
+def test_a_library_error_in_one_picture_does_not_stop_the_others(here, opened, monkeypatch, capsys):
+    import cv2
+    from edgedeblur.runtimes import batch
+
+    real = batch.read_picture
+
+    def read(path):
+        if path.name == "a.png":
+            raise cv2.error("OpenCV(4) error: (-4:Insufficient memory) Failed to allocate")
+        if path.name == "b.png":
+            raise cv2.error("OpenCV(4) error: something else")
+        return real(path)
+
+    monkeypatch.setattr(batch, "read_picture", read)
+    for name in "abc":
+        save(f"in/{name}.png")
+    assert run("in", "-o", "out") == 1
+    assert files("out") == ["out/c.png"]
+    err = capsys.readouterr().err
+    assert "in/a.png: OpenCV(4) error: (-4:Insufficient memory)" in err
+    assert "out of memory" in err
+    assert "in/b.png: OpenCV(4) error: something else (cv2.error)" in err
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(here, opened, monkeypatch):
+    from edgedeblur.runtimes import batch
+
+    monkeypatch.setattr(batch, "read_picture", lambda path: {}["ours"])
+    save("a.png")
+    with pytest.raises(KeyError):
+        run("a.png", "-o", "out")
+
+
+def _script(here, *, shell):
+    """Runs the real command under a shell, with a runner that needs no artifact."""
+    for name in ("a", "b", "c"):
+        save(f"in/{name}.png")
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r});"
+        "from tests.runtimes import test_cli_run as t; from edgedeblur.runtimes import cli;"
+        "from types import SimpleNamespace as N; from pathlib import Path;"
+        "m = N(size_multiple=32, receptive_radius_px=20, norm='frozen',"
+        " input=t.TensorSpec('image', (1, 3, 'height', 'width'), 'float32'));"
+        "cli.open_runner = lambda path, *, threads, device:"
+        " t.Inverter(Path(path), m, threads=1, device='cpu');"
+        "sys.exit(cli.main(['model.onnx', *sys.argv[1:]]))"
+    )
+    Path("run.py").write_text(code)
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", shell.format(run=f"{sys.executable} run.py")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_run(here):
+    done = _script(here, shell="{run} in -o out | true")
+    assert files("out") == ["out/a.png", "out/b.png", "out/c.png"]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(here, closed):
+    done = _script(here, shell="{run} in -o out " + closed)
+    assert done.returncode == 0
+    assert files("out") == ["out/a.png", "out/b.png", "out/c.png"]
+    assert "Traceback" not in done.stderr
+    for name in "abc":  # nothing was printed into a picture that got the closed stream's number
+        np.testing.assert_array_equal(read_picture(f"out/{name}.png").pixels, 255 - pixels())
+
+
+def test_names_that_the_terminal_cannot_show(here):
+    save("in/caf\u00e9.png")
+    done = _script(here, shell="PYTHONIOENCODING=ascii {run} in -o out")
+    assert done.returncode == 0, done.stderr
+    assert "caf\\xe9.png" in done.stdout

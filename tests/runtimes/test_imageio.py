@@ -543,3 +543,13 @@ def test_png_chunks_stop_at_a_cut():
     assert names[0] == b"IHDR"
     assert names[-1] == b"IEND"
     assert b"IEND" not in [name for name, _ in png_chunks(stream.getvalue()[:-1])]
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "uint32"])
+def test_a_tiff_of_another_kind_says_what_was_found(tmp_path, kind):
+    import tifffile
+
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((8, 9, 3), kind))
+    with pytest.raises(ValueError, match=rf"a\.tif: .*{kind}.*; save it with 8 or 16 bits"):
+        read_picture(path)
