@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ..models.counting import conv_macs
 from ..models.generator import SIZE_MULTIPLE
 from ..models.receptive import receptive_radius_px
-from ..runtimes.artifact import CheckpointInfo, Manifest, manifest_path, write_manifest
-from ..runtimes.files import check_writable, replacing, sha256_of, size_of
+from ..runtimes.artifact import CheckpointInfo, Manifest, manifest_path, manifest_text
+from ..runtimes.files import check_writable, replacing_all, sha256_of, size_of
 from ..runtimes.optional import require, version_of
 from ..runtimes.registry import runtime_for
 from .graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
@@ -48,7 +48,7 @@ def produce(
         output: The artifact's final path; its manifest goes beside it.
         norm: ``frozen`` or ``live``.
         rewrites: Exact rewrites to apply, in order; see `rewrite`.
-        force: Replace an existing artifact.
+        force: Replace an existing artifact; on any error the old one and its manifest stay.
         threads: CPU threads for running the result.
         say: Called with a line at each step.
 
@@ -56,29 +56,44 @@ def produce(
         MissingDependencyError: the target's packages are not installed.
         FileExistsError: ``output`` is there and ``force`` is off.
         OSError: the folder cannot be written, or the disk is full.
-        ParityError: the artifact does not do what PyTorch does; nothing is left behind.
+        ParityError: the artifact does not do what PyTorch does.
     """
+    _check_requirements(target, output, force=force)
+    say(f"preparing {checkpoint.backbone}, norms {norm}")
+    graph = _prepared(checkpoint, norm, rewrites)
+    # An artifact never stands there without its manifest, not even on a disk that fills up here.
+    with replacing_all((output, manifest_path(output))) as (artifact, beside):
+        manifest = _converted(target, graph, spec, artifact, threads, say)
+        beside.write_text(manifest_text(manifest), encoding="utf-8")
+    return manifest
+
+
+def _check_requirements(target: Target, output: Path, *, force: bool) -> None:
+    """Whatever can be known to fail, fails before minutes of work; errors as in `produce`."""
+    for module in (*target.build_modules, *target.run_modules):
+        require(module, extra=target.extra)
+    for path in (output, manifest_path(output)):
+        check_writable(path, force=force)
+
+
+def _prepared(checkpoint: Checkpoint, norm: str, rewrites: Sequence[Step]) -> Graph:
     from .prepare import prepare
     from .rewrite import apply_rewrites
 
-    for module in (*target.build_modules, *target.run_modules):
-        require(module, extra=target.extra)
-    check_writable(output, force=force)
-    check_writable(manifest_path(output), force=force)
-    say(f"preparing {checkpoint.backbone}, norms {norm}")
-    graph = apply_rewrites(prepare(checkpoint, norm=norm), rewrites)
+    return apply_rewrites(prepare(checkpoint, norm=norm), rewrites)
+
+
+def _converted(
+    target: Target, graph: Graph, spec: ExportSpec, path: Path, threads: int, say: Say
+) -> Manifest:
+    """Write the artifact to ``path`` and prove it; its manifest, which is not written yet."""
     draft = describe(target, graph, spec)
     spec = dataclasses.replace(spec, embed={EMBED_KEY: json.dumps(draft.to_dict())})
-    with replacing(output) as temporary:
-        say(f"converting to {target.name}")
-        target.convert(graph, spec, temporary)
-        manifest = dataclasses.replace(draft, bytes=size_of(temporary), sha256=sha256_of(temporary))
-        say("running it on real pictures and comparing with PyTorch")
-        manifest = _verified(manifest, target, graph, temporary, spec, threads)
-        if manifest_path(output).exists():
-            manifest_path(output).unlink()  # an old manifest must never describe a new file
-    write_manifest(manifest, manifest_path(output))
-    return manifest
+    say(f"converting to {target.name}")
+    target.convert(graph, spec, path)
+    manifest = dataclasses.replace(draft, bytes=size_of(path), sha256=sha256_of(path))
+    say("running it on real pictures and comparing with PyTorch")
+    return _verified(manifest, target, graph, path, spec, threads)
 
 
 def describe(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:

@@ -154,9 +154,13 @@ def manifest_path(artifact: Path) -> Path:
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write the manifest's JSON to ``path``, whole or not at all."""
-    text = json.dumps(manifest.to_dict(), indent=2, allow_nan=False) + "\n"
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(manifest_text(manifest), encoding="utf-8")
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """What a manifest file holds; ValueError for a number that JSON has no word for."""
+    return json.dumps(manifest.to_dict(), indent=2, allow_nan=False) + "\n"
 
 
 def read_manifest(artifact: Path) -> Manifest:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import os
 import shutil
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 
@@ -57,30 +59,103 @@ def replacing(target: Path) -> Generator[Path]:
     stands under the temporary name is removed if the block raises, and the old ``target`` stays.
 
     Raises:
+        FileExistsError: ``target`` is a folder that holds what is not ours.
         OSError: the folder cannot be written, or the disk is full; the message names ``target``.
     """
-    temporary_folder: Path | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary_folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
-        temporary = temporary_folder / target.name
+    with replacing_all((target,)) as (temporary,):
         yield temporary
-        if target.is_dir() and not target.is_symlink():
-            _check_ours(target, temporary)
-            target.replace(temporary_folder / "previous")  # deleted with the temporary folder
-        temporary.replace(target)
+
+
+@contextlib.contextmanager
+def replacing_all(targets: Sequence[Path]) -> Generator[tuple[Path, ...]]:
+    """`replacing` for files that belong together: all get their names, or none does.
+
+    The block must write every temporary path. If one of the renames fails, those before it are
+    taken back, so that the older files stand there whole and together.
+
+    Args:
+        targets: At least one, all in the same folder.
+
+    Raises:
+        FileExistsError: a target is a folder that holds what is not ours.
+        OSError: the folder cannot be written, or the disk is full; the message names a target. If
+            even taking back failed, it names the folder in which the older files are.
+        ValueError: no targets, or in different folders.
+    """
+    parents = {target.parent for target in targets}
+    if len(parents) != 1:
+        raise ValueError(f"files in {len(parents)} folders cannot be replaced together")
+    folder: Path | None = None
+    keep = False
+    try:
+        targets[0].parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=targets[0].parent))
+        temporaries = tuple(folder / target.name for target in targets)
+        yield temporaries
+        _swap(tuple(zip(temporaries, targets, strict=True)), folder)
+    except _NotTakenBackError:
+        keep = True
+        raise
     except FileExistsError:
         raise
     except OSError as error:
-        if error.filename is not None and temporary_folder is None:
+        named = [target for target in targets if target.name == Path(str(error.filename)).name]
+        target = (*named, targets[0])[0]
+        if error.filename is not None and folder is None:
             message = f"cannot write {target} ({error.strerror}); choose another output"
             raise OSError(message) from error
         if error.errno is not None and error.strerror:
             raise OSError(f"cannot write {target} ({error.strerror})") from error
         raise
     finally:
-        if temporary_folder is not None:
-            shutil.rmtree(temporary_folder, ignore_errors=True)
+        if folder is not None and not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class _NotTakenBackError(OSError):
+    """A rename failed, and so did taking back those before it."""
+
+
+def _swap(pairs: Sequence[tuple[Path, Path]], folder: Path) -> None:
+    """Rename each temporary path to its target; take all back if one cannot be.
+
+    Older targets move into ``folder`` and are deleted with it.
+    """
+    moves: list[tuple[Path, Path]] = []
+    for number, (temporary, target) in enumerate(pairs):
+        if not _is_there(temporary):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(temporary))
+        is_folder = target.is_dir() and not target.is_symlink()
+        if is_folder:
+            _check_ours(target, temporary)
+        # The last one is never taken back, so a file there is replaced in a single step.
+        if is_folder or (number < len(pairs) - 1 and _is_there(target)):
+            moves.append((target, folder / f"previous-{number}"))
+        moves.append((temporary, target))
+    try:
+        for source, destination in moves:
+            source.replace(destination)
+    except BaseException:  # an interrupt, too, must not part them
+        if _is_there(pairs[-1][0]):  # else all are renamed, and that is what was wanted
+            _take_back(moves, folder)
+        raise
+
+
+def _take_back(moves: Sequence[tuple[Path, Path]], folder: Path) -> None:
+    """Undo those of ``moves`` that were done, the last one first."""
+    try:
+        for source, destination in reversed(moves):
+            if _is_there(destination) and not _is_there(source):
+                destination.replace(source)
+    except OSError as error:
+        raise _NotTakenBackError(
+            f"cannot write {moves[-1][1]} ({error.strerror}); what stood there before is in "
+            f"{folder}, move it back by hand"
+        ) from error
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
 
 
 def _check_ours(target: Path, replacement: Path) -> None:
