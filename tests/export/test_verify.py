@@ -1,0 +1,74 @@
+"""The gates of the comparison with PyTorch that no real target runs into."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from edgedeblur.export import verify
+from edgedeblur.export.verify import ParityError, Probe, compare_outputs, measure_parity
+
+
+class Runner:
+    """Multiplies by ``gain`` and, unlike the reference, clamps at ``most``."""
+
+    manifest = SimpleNamespace(target="onnx-fp99")
+
+    def __init__(self, gain, most):
+        self.gain, self.most = gain, most
+
+    def infer(self, image):
+        return np.clip(self.gain * image, -self.most, self.most).astype(np.float32)
+
+    def describe(self):
+        return "nowhere"
+
+
+class Reference(torch.nn.Module):
+    def forward(self, image):
+        return (1.5 * image).clamp(-1, 1)
+
+
+@pytest.fixture
+def probe():
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 3, 32, 64)).astype(np.float32)
+    image[0, 0, 0, :2] = -1, 1
+    return Probe("made.png", image, (32, 64))
+
+
+def test_no_probes_is_no_parity():
+    with pytest.raises(ValueError, match="parity needs at least one picture"):
+        measure_parity(Runner(1.5, 1), Reference(), [], tolerance_psnr_db=50)
+
+
+def test_missing_samples_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(verify, "SAMPLES", tmp_path / "gone")
+    with pytest.raises(FileNotFoundError, match=r"gone: the packaged samples are missing; reinst"):
+        verify.load_probes((32, 64), 32, dynamic=False)
+
+
+def test_an_output_beyond_its_range_is_refused_though_its_pixels_are_identical(probe):
+    runner, reference = Runner(1.5, 2), Reference()
+    expected = verify.run_reference(reference, probe.image)
+    assert compare_outputs(runner.infer(probe.image), expected, probe)[0] == np.inf
+    with pytest.raises(ParityError, match=r"onnx-fp99 answers with values in \[-1\.5, 1\.5\] on m"):
+        measure_parity(runner, reference, [probe], tolerance_psnr_db=50)
+
+
+@pytest.mark.parametrize(("most", "allowed"), [(1 + 0.9 / 255, True), (1 + 1.1 / 255, False)])
+def test_half_a_step_of_a_pixel_is_allowed(probe, most, allowed):
+    if allowed:
+        parity = measure_parity(Runner(1.5, most), Reference(), [probe], tolerance_psnr_db=50)
+        assert parity.max_abs == pytest.approx(most - 1, rel=1e-4)
+    else:
+        with pytest.raises(ParityError, match="it must stay in"):
+            measure_parity(Runner(1.5, most), Reference(), [probe], tolerance_psnr_db=50)
+
+
+def test_a_picture_below_the_tolerance_is_named_with_its_numbers(probe):
+    weak = Runner(1.4, 1)
+    with pytest.raises(ParityError, match=r"differs from PyTorch: \d+\.\d\d dB on made\.png, at l"):
+        measure_parity(weak, Reference(), [probe], tolerance_psnr_db=50)
+    assert measure_parity(weak, Reference(), [probe], tolerance_psnr_db=20).worst_psnr_db < 50
