@@ -125,6 +125,23 @@ def tune(
     texts = CANDIDATES.get(checkpoint.backbone)
     if texts is None or rounds < 1:
         raise ValueError(f"nothing to tune for {checkpoint.backbone} in {rounds} rounds")
+    paths = _built(texts, target, checkpoint, spec, folder, build, say)
+    say(f"timing {len(texts)} candidates in {rounds} rounds")
+    measured = _measure(texts, paths, spec.size, rounds=rounds, threads=threads)
+    _record(table, f"{target.name}/{checkpoint.backbone}", measured, spec, threads, rounds)
+    return measured
+
+
+def _built(
+    texts: Sequence[str],
+    target: Target,
+    checkpoint: Checkpoint,
+    spec: ExportSpec,
+    folder: Path,
+    build: Callable[[str, Path], object],
+    say: Callable[[str], None],
+) -> list[Path]:
+    """The candidates' artifacts, those that are missing built."""
     paths: list[Path] = []
     size = f"{spec.size[0]}x{spec.size[1]}"
     for number, text in enumerate(texts):
@@ -133,10 +150,7 @@ def tune(
             say(f"building candidate {number + 1} of {len(texts)}: {text}")
             build(text, path)
         paths.append(path)
-    say(f"timing {len(texts)} candidates in {rounds} rounds")
-    measured = _measure(texts, paths, spec.size, rounds=rounds, threads=threads)
-    _record(table, f"{target.name}/{checkpoint.backbone}", measured, spec, threads, rounds)
-    return measured
+    return paths
 
 
 def choose(measured: Sequence[Measured]) -> Measured:
