@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtimes.console import DONE, FAILED, console, run_command
+from ..runtimes.console import DONE, FAILED, MAX_SIDE, console, run_command
+from .jobs import ending_on_sigterm
 
 if TYPE_CHECKING:
     from .result import BenchResult, Conditions
@@ -20,8 +21,9 @@ DEFAULT_SIZE = (736, 1280)  # 720p, padded
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
-    return run_command(build_parser(), work, argv)
+    """Entry point; returns the exit code. SIGTERM ends it, worker and all, with 143."""
+    with ending_on_sigterm():
+        return run_command(build_parser(), work, argv)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -140,7 +142,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="unmeasured runs after the first (default: 3)",
     )
-    add("--threads", type=_natural, default=0, metavar="N", help="CPU threads (default: all)")
+    add("--threads", type=_positive, metavar="N", help="CPU threads (default: all)")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
 
 
@@ -257,11 +259,15 @@ def _write(arguments: argparse.Namespace, result: BenchResult, shown: Path) -> N
 
 
 def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    match = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text, re.ASCII)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not HxW, such as 736x1280")
     height, width = int(match[1]), int(match[2])
-    if not height or not width or height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
+        raise argparse.ArgumentTypeError(
+            f"{text}: sides go from {SIZE_MULTIPLE} to {MAX_SIDE} pixels"
+        )
+    if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
         raise argparse.ArgumentTypeError(
             f"{text}: height and width must be multiples of {SIZE_MULTIPLE}"
         )

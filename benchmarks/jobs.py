@@ -6,15 +6,18 @@ belongs to a process, and so that one that crashes does not take the others' num
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from ..runtimes.console import one_line
 from .plain import to_plain
@@ -112,7 +115,43 @@ def run_job(job: Job, progress: Progress | None = None) -> Row:
 
 def worker_command(answer: Path) -> list[str]:
     """The command line of a worker that writes its row to ``answer``."""
-    return [sys.executable, "-m", f"{__package__}.worker", str(answer)]
+    return module_command("worker", str(answer))
+
+
+# As `python -m MODULE`, which would put the folder that the user is in on the search path, first of
+# all: a file numpy.py there must not run in numpy's place. (Python has -P for this from 3.11 on.)
+_AS_MODULE = (
+    "import sys; sys.path[:] = [folder for folder in sys.path if folder]; "
+    "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """The command line that runs a module of this room, with nothing imported from the cwd."""
+    return [sys.executable, "-c", _AS_MODULE, f"{__package__}.{module}", *arguments]
+
+
+@contextlib.contextmanager
+def ending_on_sigterm() -> Generator[None]:
+    """While the block runs, SIGTERM unwinds the stack as Ctrl-C does: SystemExit with 143.
+
+    Otherwise it ends this process where it stands, and its worker and temporary folders stay. Does
+    nothing in other threads than the main one, or where SIGTERM is handled or ignored already.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(number: int, _frame: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb the tidying
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _talk(process: subprocess.Popen[str], job: str, progress: Progress | None) -> None:

@@ -20,7 +20,7 @@ from ..runtimes.artifact import CheckpointInfo, Manifest, TensorSpec, manifest_p
 from ..runtimes.console import DONE, USER_ERRORS, one_line
 from ..runtimes.files import sha256_of, size_of
 from ..runtimes.optional import available, require, version_of
-from .jobs import death
+from .jobs import death, module_command
 
 FAILED = 3  # an error meant for users; Python itself exits with 1 for any other
 ORT = "onnxruntime"
@@ -38,7 +38,7 @@ def build_apart(checkpoint: Path, size: tuple[int, int], target: Path) -> tuple[
     """
     arguments = [str(checkpoint), str(size[0]), str(size[1]), str(target)]
     done = subprocess.run(
-        [sys.executable, "-m", f"{__package__}.stock", *arguments],
+        module_command("stock", *arguments),
         capture_output=True,
         text=True,
         encoding="utf-8",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..models.registry import backbone_names, get_backbone
-from ..runtimes.console import DONE, console, print_json, progress_bar, run_command
+from ..runtimes.console import DONE, MAX_SIDE, console, print_json, progress_bar, run_command
 from .registry import Target, get_target, targets
 from .summary import list_targets, print_summary, print_tuning
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 MULTIPLE = 32
 DEFAULT_SIZE = (736, 1280)  # 720p, padded
-MAX_SIDE = 8192
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DONE, FAILED, USAGE = 0, 1, 2
+MAX_SIDE = 8192  # pixels; a larger --size is a slip of the keyboard, and would fill any memory
 # Errors whose text is meant for the user. Anything else is our fault and keeps its traceback.
 USER_ERRORS = (ValueError, OSError, MissingDependencyError, MemoryError)
 

@@ -69,7 +69,7 @@ def test_stock_openvino_does_too(stock, way, precision, far):
 
 def test_a_build_that_fails_says_why(tmp_path, monkeypatch, capsys):
     def run(command, **options):
-        code = stock_module.main(command[3:])
+        code = stock_module.main(command[4:])
         return subprocess.CompletedProcess(command, code, "", capsys.readouterr().err)
 
     monkeypatch.setattr(subprocess, "run", run)

@@ -52,6 +52,35 @@ def test_wrong_usage_exits_with_2(arguments, capsys):
     assert "usage" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--size", "8224x64"], "--size: 8224x64: sides go from 32 to 8192 pixels"),
+        (["--size", "64x999999999"], "--size: 64x999999999: sides go from 32 to 8192 pixels"),
+        (["--size", "64x9999999999"], "'64x9999999999' is not HxW"),
+        (["--sizes", "64x96,64x8224"], "--sizes: 64x8224: sides go from 32 to 8192 pixels"),
+        (["--size", "0x32"], "sides go from 32 to 8192 pixels"),
+        (["--runs", "0"], "--runs: must be 1 or more, not 0"),
+        (["--rounds", "0"], "--rounds: must be 1 or more, not 0"),
+        (["--threads", "0"], "--threads: must be 1 or more, not 0"),
+        (["--threads", "two"], "--threads: 'two' is not a whole number"),
+    ],
+)
+def test_numbers_out_of_their_bounds_exit_with_2_and_the_bounds(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--engine", "a.onnx", *arguments])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_largest_size_is_what_can_be_exported():
+    from edgedeblur.benchmarks.cli import build_parser
+    from edgedeblur.export.cli import build_parser as export_parser
+
+    bench = build_parser().parse_args(["--engine", "a.onnx", "--size", "8192x8192"])
+    assert bench.size == export_parser().parse_args(["--size", "8192x8192"]).size == (8192, 8192)
+
+
 def test_no_pairs_is_one_line_and_exit_1(tmp_path, capsys):
     assert main(["--engine", "a.onnx", "--data", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("deblur-bench: error: ")
