@@ -233,9 +233,10 @@ def _best(picture: np.ndarray, sharps: Sequence[str]) -> tuple[float, float, str
 
 def _drift(scores: Sequence[PictureScore], drifts: Sequence[PictureDrift], reference: str) -> Drift:
     worst = min(range(len(drifts)), key=lambda number: drifts[number].psnr_db)
+    deltas = [drift.delta_psnr_db for drift in drifts if drift.delta_psnr_db is not None]
     return Drift(
         reference=reference,
-        delta_psnr_db=_mean(drift.delta_psnr_db for drift in drifts),
+        delta_psnr_db=_mean(deltas) if deltas else None,
         delta_ssim=_mean(drift.delta_ssim for drift in drifts),
         pooled_psnr_db=_pooled([drift.psnr_db for drift in drifts]),
         ssim=_mean(drift.ssim for drift in drifts),
@@ -249,9 +250,11 @@ def _drift(scores: Sequence[PictureScore], drifts: Sequence[PictureDrift], refer
     )
 
 
-def _difference(first: float, second: float) -> float:
-    """``first - second``; 0 where both are infinite (both equal the sharp picture)."""
-    return 0.0 if first == second else first - second
+def _difference(first: float, second: float) -> float | None:
+    """``first - second``; 0 where both are infinite (both equal the sharp picture), None if one."""
+    if first == second:
+        return 0.0
+    return first - second if math.isfinite(first) and math.isfinite(second) else None
 
 
 def _pooled(values_db: Sequence[float]) -> float:

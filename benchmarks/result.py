@@ -116,9 +116,13 @@ class Latency:
 
 @dataclass(frozen=True)
 class PictureDrift:
-    """One picture of the artifact against PyTorch's. Residual: output - input, float."""
+    """One picture of the artifact against PyTorch's. Residual: output - input, float.
 
-    delta_psnr_db: float
+    ``delta_psnr_db`` is None where just one of the two equals the sharp picture: its PSNR is
+    infinite, and so no number says how far apart they are.
+    """
+
+    delta_psnr_db: float | None
     delta_ssim: float
     psnr_db: float
     ssim: float
@@ -144,7 +148,8 @@ class PictureScore:
 class Drift:
     """What the conversion changed: the artifact against the PyTorch checkpoint in fp32.
 
-    ``delta_*`` is artifact minus PyTorch, each against the sharp pictures. ``pooled_psnr_db`` and
+    ``delta_*`` is artifact minus PyTorch, each against the sharp pictures; ``delta_psnr_db`` is
+    the mean over those pictures that have one, None if none has. ``pooled_psnr_db`` and
     ``ssim`` compare the two outputs; pooled: of the pictures' mean squared error, since a mean of
     dB is infinite as soon as one picture is identical. ``worst_*``: the lowest of one picture.
     ``residual_snr_db`` pools all pictures: 10 log10 of the sum of squares of PyTorch's residual
@@ -152,7 +157,7 @@ class Drift:
     """
 
     reference: str
-    delta_psnr_db: float
+    delta_psnr_db: float | None
     delta_ssim: float
     pooled_psnr_db: float
     ssim: float

@@ -84,9 +84,9 @@ def quality_columns() -> tuple[Column, ...]:
     """Against the sharp pictures, and against PyTorch."""
     return (
         Column("engine", lambda row: row.engine),
-        Column("PSNR dB", _quality(lambda q: decibels(q.psnr_db))),
+        Column("PSNR dB", _quality(_mean_psnr)),
         Column("SSIM", _quality(lambda q: f"{q.ssim:.4f}")),
-        Column("drift: delta PSNR dB", _drift(lambda d: signed(d.delta_psnr_db, 3))),
+        Column("drift: delta PSNR dB", _quality(_delta_psnr)),
         Column("delta SSIM", _drift(lambda d: signed(d.delta_ssim, 5))),
         Column("PSNR to PyTorch dB", _drift(lambda d: decibels(d.pooled_psnr_db))),
         Column("residual SNR dB", _drift(lambda d: decibels(d.residual_snr_db))),
@@ -109,7 +109,11 @@ def scored_rows(result: BenchResult) -> list[Row]:
         return []
     first = scored[0].quality
     blurry = replace(
-        first, psnr_db=first.blurry_psnr_db, ssim=first.blurry_ssim, drift=None, scores=()
+        first,
+        psnr_db=first.blurry_psnr_db,
+        ssim=first.blurry_ssim,
+        drift=None,
+        scores=tuple(replace(score, psnr_db=score.blurry_psnr_db) for score in first.scores),
     )
     return [Row(engine="(blurry pictures)", quality=blurry), *scored]
 
@@ -236,6 +240,27 @@ def spread(value: Spread) -> str:
 def decibels(value: float) -> str:
     """Two decimals; identical pictures have no finite PSNR."""
     return "identical" if value == math.inf else f"{value:.2f}"
+
+
+def _mean_psnr(quality: Quality) -> str:
+    """The mean, infinite as soon as one picture is identical; then how many are."""
+    identical = sum(score.psnr_db == math.inf for score in quality.scores)
+    if quality.psnr_db != math.inf or identical == len(quality.scores):
+        return decibels(quality.psnr_db)
+    return f"infinite ({identical} of {quality.pictures} identical)"
+
+
+def _delta_psnr(quality: Quality) -> str:
+    """The mean, and how many pictures have none where that is so."""
+    if quality.drift is None:
+        return NONE
+    drifts = [score.drift for score in quality.scores if score.drift is not None]
+    without = sum(drift.delta_psnr_db is None for drift in drifts)
+    delta = quality.drift.delta_psnr_db
+    if delta is None:
+        return f"none ({without} of {quality.pictures} infinite)"
+    text = signed(delta, 3)
+    return f"{text} ({without} of {quality.pictures} infinite, left out)" if without else text
 
 
 def signed(value: float, digits: int) -> str:

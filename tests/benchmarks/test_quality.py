@@ -1,15 +1,20 @@
 import dataclasses
+import json
 import math
 
 import numpy as np
 import pytest
 from edgedeblur.benchmarks.quality import Gallery, measure_quality, summarise
-from edgedeblur.benchmarks.result import PictureScore
+from edgedeblur.benchmarks.report.cells import quality_columns
+from edgedeblur.benchmarks.report.jsonout import as_text
+from edgedeblur.benchmarks.report.markdown import markdown_table
+from edgedeblur.benchmarks.result import BenchResult, PictureScore, Row
 from edgedeblur.benchmarks.store import ReferenceReader, ReferenceWriter
 from edgedeblur.runtimes import compare
 from edgedeblur.runtimes.base import open_runner
 
 from .support import blurred, picture, save_png, sharpening, write_artifact, write_pairs
+from .test_report import printed, result
 
 
 def measure(path, pictures, **options):
@@ -102,6 +107,72 @@ def test_the_best_of_several_sharp_pictures_counts(tmp_path):
     path = write_artifact(tmp_path / "a.onnx", sharpening())
     assert measure(path, [several]).scores == measure(path, [files]).scores
     assert measure(path, [several]).scores[0].sharp == "p0.png"
+
+
+@pytest.fixture
+def perfect(reference):
+    """The reference's outputs are the sharp pictures themselves: all of them, or the first."""
+    pictures, folder, _ = reference
+    reader = ReferenceReader(folder, "torch")
+
+    def scored(count, path, tmp_path):
+        sharp = [
+            dataclasses.replace(
+                files, sharps=(str(save_png(tmp_path / f"{i}.png", reader.output(i))),)
+            )
+            if i < count
+            else files
+            for i, files in enumerate(pictures)
+        ]
+        anew = tmp_path / f"perfect{count}"
+        anew.mkdir()
+        with_sharp = measure(
+            tmp_path / "reference.onnx", sharp, writer=ReferenceWriter(anew, len(sharp))
+        )
+        return with_sharp, measure(path, sharp, reader=ReferenceReader(anew, "torch"))
+
+    return scored
+
+
+def text_of(*qualities):
+    """The quality table, and the result as JSON, which holds no infinity, read back."""
+    rows = tuple(Row(f"row{i}", quality=quality) for i, quality in enumerate(qualities))
+    whole = result(*rows)
+    assert BenchResult.from_dict(json.loads(as_text(whole)), origin="here") == whole
+    assert "-inf" not in printed(whole)
+    return markdown_table(quality_columns(), rows)
+
+
+def test_a_reference_that_equals_the_sharp_pictures(tmp_path, perfect):
+    weaker = write_artifact(tmp_path / "weak.onnx", sharpening(0.1), size=None)
+    reference, found = perfect(3, weaker, tmp_path)
+    assert reference.psnr_db == math.inf
+    assert math.isfinite(found.psnr_db)
+    assert found.drift.delta_psnr_db is None
+    assert [score.drift.delta_psnr_db for score in found.scores] == [None] * 3
+    assert found.drift.delta_ssim < 0
+    text = text_of(reference, found)
+    assert "identical" in text
+    assert "none (3 of 3 infinite)" in text
+    assert "-inf" not in text
+    assert "nan" not in text
+
+
+def test_one_picture_that_equals_the_sharp_one_spoils_no_mean(tmp_path, perfect):
+    weaker = write_artifact(tmp_path / "weak.onnx", sharpening(0.1), size=None)
+    reference, found = perfect(1, weaker, tmp_path)
+    deltas = [score.drift.delta_psnr_db for score in found.scores]
+    assert deltas[0] is None
+    assert found.drift.delta_psnr_db == pytest.approx((deltas[1] + deltas[2]) / 2)
+    text = text_of(reference, found)
+    assert "infinite (1 of 3 identical)" in text
+    assert f"{found.drift.delta_psnr_db:+.3f} (1 of 3 infinite, left out)" in text
+
+
+def test_an_artifact_as_perfect_as_its_reference_has_no_delta(tmp_path, perfect):
+    copy = write_artifact(tmp_path / "copy.onnx", sharpening(), size=None)
+    _, found = perfect(2, copy, tmp_path)
+    assert found.drift.delta_psnr_db == 0.0
 
 
 def test_no_pictures_is_an_error(tmp_path):
