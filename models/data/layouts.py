@@ -43,7 +43,8 @@ def find_pairs(root: Path | str, split: str = "test", subset: str = "blur") -> P
     `blur_gamma`, chooses the blurry side of GOPRO_Large. The order is that of the names.
 
     Raises FileNotFoundError if the root or a listed picture does not exist; ValueError if no
-    layout or more than one fits, if the two sides do not match, or for an unknown subset.
+    layout or more than one fits, if the two sides do not match, if the root is or lies in the
+    folder of another split, or for an unknown subset.
     """
     root = Path(root).resolve()  # "." inside train/ must not hide that it is train
     if subset not in SUBSETS:
@@ -65,6 +66,8 @@ def find_pairs(root: Path | str, split: str = "test", subset: str = "blur") -> P
         )
     if pair_set is None:
         raise ValueError(_unrecognised(root, split))
+    if pair_set.split == NO_SPLIT and pair_set.layout.startswith(("gopro:", "flat:")):
+        _check_folders_above(root, split)
     if subset != "blur" and not pair_set.layout.startswith("gopro:"):
         raise ValueError(
             f"{root}: subset {subset!r} exists in GOPRO_Large only and this is "
@@ -76,10 +79,21 @@ def find_pairs(root: Path | str, split: str = "test", subset: str = "blur") -> P
 def _check_split_folder(root: Path, split: str) -> None:
     # Reading train/ for a test result is the mistake that inflates figures, so it is an error.
     name = root.name.lower()
-    if name in _SPLITS and name != split.lower() and not (root / split).is_dir():
+    if name in _SPLITS and name != split.lower() and split.lower() not in _children(root):
         raise ValueError(
             f"{root}: this is a {name!r} folder but split {split!r} was asked for; "
             f"pass split={name!r} or the folder of that split"
+        )
+
+
+def _check_folders_above(root: Path, split: str) -> None:
+    # A scene of GOPRO_Large looks like a flat set, so train/<scene> would pass for test pictures.
+    above = next((path for path in root.parents if path.name.lower() in _SPLITS), None)
+    if above is not None and above.name.lower() != split.lower():
+        name = above.name.lower()
+        raise ValueError(
+            f"{root}: lies in the {name!r} folder {above} but split {split!r} was asked for; "
+            f"pass split={name!r}, or name both sides (--data BLURRY --sharp SHARP)"
         )
 
 
@@ -98,24 +112,39 @@ def _children(folder: Path) -> dict[str, Path]:
 
 def _gopro(root: Path, split: str, subset: str) -> PairSet | None:
     base, found_split = _base(root, split)
+    scenes = {
+        path: sides
+        for name, path in _children(base).items()
+        # train/{blur,sharp} beside no test/ is a flat set's other split, not a scene named train.
+        if name not in _SPLITS and not {*SUBSETS, "sharp"}.isdisjoint(sides := _children(path))
+    }
+    whole = [path for path, sides in scenes.items() if {subset, "sharp"} <= sides.keys()]
+    if not whole and _fitting_names(base):
+        return None  # a flat set that keeps something else beside its two folders
     pairs: list[Pair] = []
-    for scene in _children(base).values():
-        sides = _children(scene)
-        if "sharp" not in sides or not any(side in sides for side in SUBSETS):
-            continue
-        if subset not in sides:
-            raise ValueError(
-                f"{scene}: no {subset!r} folder beside 'sharp'; "
-                f"unpack it or choose another subset ({', '.join(SUBSETS)})"
-            )
+    for scene, sides in scenes.items():
+        _check_scene(scene, sides, subset)
         pairs += match_folders(sides[subset], sides["sharp"], prefix=f"{scene.name}/")
     return PairSet(f"gopro:{subset}", root, found_split, _ordered(pairs)) if pairs else None
 
 
+def _check_scene(scene: Path, sides: dict[str, Path], subset: str) -> None:
+    # A scene left out because half of it is missing would change the score without a word.
+    if "sharp" not in sides:
+        there = next(side for side in SUBSETS if side in sides)
+        raise ValueError(
+            f"{scene}: no 'sharp' folder beside {there!r}; unpack it or remove the scene"
+        )
+    if subset not in sides:
+        raise ValueError(
+            f"{scene}: no {subset!r} folder beside 'sharp'; "
+            f"unpack it or choose another subset ({', '.join(SUBSETS)})"
+        )
+
+
 def _flat(root: Path, split: str) -> PairSet | None:
     base, found_split = _base(root, split)
-    folders = _children(base)
-    fits = [names for names in FLAT_NAMES if names[0] in folders and names[1] in folders]
+    folders, fits = _children(base), _fitting_names(base)
     if not fits:
         return None
     if len(fits) > 1:
@@ -127,6 +156,12 @@ def _flat(root: Path, split: str) -> PairSet | None:
     blurry, sharp = fits[0]
     pairs = match_folders(folders[blurry], folders[sharp])
     return PairSet(f"flat:{blurry}/{sharp}", root, found_split, _ordered(pairs))
+
+
+def _fitting_names(base: Path) -> list[tuple[str, str]]:
+    """The pairs of `FLAT_NAMES` that both lie in `base`."""
+    folders = _children(base)
+    return [names for names in FLAT_NAMES if names[0] in folders and names[1] in folders]
 
 
 def _dvd(root: Path) -> PairSet | None:

@@ -72,6 +72,75 @@ def test_gopro_scene_without_the_subset(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("half", "subset", "message"),
+    [
+        ("blur", "blur", "GOPR2: no 'sharp' folder beside 'blur'; unpack it"),
+        ("blur_gamma", "blur", "GOPR2: no 'sharp' folder beside 'blur_gamma'; unpack it"),
+        ("sharp", "blur", "GOPR2: no 'blur' folder beside 'sharp'; unpack it"),
+        ("sharp", "blur_gamma", "GOPR2: no 'blur_gamma' folder beside 'sharp'; unpack it"),
+    ],
+)
+@pytest.mark.parametrize("alone", [False, True])
+def test_half_a_gopro_scene_is_refused(
+    tmp_path: Path, half: str, subset: str, message: str, alone: bool
+) -> None:
+    if not alone:
+        for side in ("blur", "blur_gamma", "sharp"):
+            _touch(tmp_path, f"test/GOPR1/{side}/1.png")
+    _touch(tmp_path, f"test/GOPR2/{half}/1.png", "test/notes/readme.txt")
+    with pytest.raises(ValueError, match=message):
+        find_pairs(tmp_path, subset=subset)
+
+
+def test_a_flat_set_may_keep_other_folders_beside_its_two(tmp_path: Path) -> None:
+    _touch(tmp_path, "input/1.png", "target/1.png", "spare/sharp/1.png")
+    assert find_pairs(tmp_path).layout == "flat:input/target"
+
+
+@pytest.mark.parametrize("part", ["GOPR0372_07_00", "part/one"])
+@pytest.mark.parametrize("sides", [("blur", "sharp"), ("input", "target")])
+def test_a_folder_inside_another_split_is_refused(
+    tmp_path: Path, part: str, sides: tuple[str, str]
+) -> None:
+    root = tmp_path / "train" / part
+    _touch(root, *(f"{side}/1.png" for side in sides))
+    with pytest.raises(ValueError, match=r"lies in the 'train' folder .*train but split 'test'"):
+        find_pairs(root)
+    assert find_pairs(root, "train").split == "all"
+
+
+def test_scenes_inside_another_split_are_refused(tmp_path: Path) -> None:
+    _touch(tmp_path / "train" / "part", "GOPR1/blur/1.png", "GOPR1/sharp/1.png")
+    with pytest.raises(ValueError, match=r"lies in the 'train' folder .*train but split 'test'"):
+        find_pairs(tmp_path / "train" / "part")
+
+
+def test_the_working_directory_inside_another_split_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _gopro(tmp_path)
+    monkeypatch.chdir(tmp_path / "train")
+    with pytest.raises(ValueError, match="this is a 'train' folder but split 'test'"):
+        find_pairs(".")
+    monkeypatch.chdir("GOPR0372_07_00")
+    with pytest.raises(ValueError, match="lies in the 'train' folder"):
+        find_pairs(".")
+    monkeypatch.chdir(tmp_path / "test" / "GOPR0384_11_01")
+    assert len(find_pairs(".").pairs) == 2
+
+
+def test_another_split_is_not_a_scene(tmp_path: Path) -> None:
+    _touch(tmp_path, "train/blur/1.png", "train/sharp/1.png")
+    with pytest.raises(ValueError, match="no known layout of blurry/sharp pairs for split 'test'"):
+        find_pairs(tmp_path)
+
+
+def test_a_split_inside_a_folder_named_like_another_is_read(tmp_path: Path) -> None:
+    _touch(tmp_path / "train" / "set", "Test/blur/1.png", "Test/sharp/1.png")
+    assert find_pairs(tmp_path / "train" / "set").split == "test"
+
+
+@pytest.mark.parametrize(
     ("blurry", "sharp", "layout"),
     [
         ("input", "target", "flat:input/target"),
