@@ -19,6 +19,7 @@ from ..registry import build_generator
 from . import state
 from .board import Board
 from .curves import write_curves
+from .densify import can_become, densify
 from .distributed import Team, join_team
 from .loader import Crops, Plan
 from .perceptual import PerceptualLoss, find_vgg
@@ -132,6 +133,8 @@ def _generator(config: Config) -> Generator:
     model = config.model
     if model.init:
         generator = generator_from(_without_dead(load_checkpoint(model.init)), norm="frozen")
+        if can_become(generator.backbone, model.backbone):
+            return densify(generator, model.backbone)
         if generator.backbone != model.backbone:
             raise ValueError(
                 f"{model.init} is a {generator.backbone} checkpoint; use --backbone "

@@ -87,10 +87,6 @@ def test_stopping_on_purpose_and_going_on(train):
         (["--freeze-norms"], "give it with --init"),
         (["--init", "nowhere.pth"], "nowhere.pth: no such file"),
         (["--evaluate"], "give it with --init"),
-        (
-            ["--init", "zoo:mobilenet_dsc", "--backbone", "mobilenet"],
-            "use --backbone mobilenet_dsc",
-        ),
         (["--sharp", "nowhere"], "nowhere: no such folder"),
     ],
 )
