@@ -147,6 +147,23 @@ def test_freezing_a_live_checkpoint_reports_what_it_cost(train, sharp_folder, tm
     assert generator_from(frozen).decoder_norm == "instance"
 
 
+def test_fine_tuning_the_released_layout(train, released_h5, tmp_path):
+    """Live norms, DataParallel's names, aliases and layers that inference never touches."""
+    code, _, err = train(
+        "--init", str(released_h5), "--backbone", "mobilenet", "--freeze-norms", "--stop-after", "1"
+    )
+    assert code == 0, err
+    tuned = load_checkpoint(str(tmp_path / "run" / LAST_NAME))
+    assert (tuned.backbone, tuned.decoder_norm, tuned.norm) == ("mobilenet", "instance", "frozen")
+    before = load_checkpoint(str(released_h5)).state
+    assert not tuned.dead_features
+    assert set(tuned.state) == {n for n in before if n in tuned.state}
+    moved = [n for n, t in tuned.state.items() if n.endswith("weight") and (t != before[n]).any()]
+    assert "final.weight" in moved
+    resting = [n for n in tuned.state if n.startswith("fpn.features.") and n in moved]
+    assert resting == []  # the paper's first epochs leave the backbone alone
+
+
 def test_evaluating_a_checkpoint(sharp_folder, capsys):
     arguments = ["--evaluate", "--init", "zoo:mobilenet_dsc", "--val-sharp", str(sharp_folder)]
     assert main([*arguments, *SMALL, "--json"]) == 0
