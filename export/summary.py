@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..runtimes.console import DONE, console, print_json
-from .registry import targets
+from ..runtimes.optional import available
+from .registry import Target, targets
 
 if TYPE_CHECKING:
     from ..runtimes.artifact import Manifest
@@ -16,36 +17,63 @@ if TYPE_CHECKING:
 
 
 def list_targets(*, as_json: bool) -> int:
-    """Print what can be built and run on this machine."""
-    rows = [
-        {
-            "target": t.name,
-            "file": t.suffix,
-            "about": t.about,
-            "tolerance_psnr_db": t.tolerance_psnr_db,
-            "extra": t.extra,
-            "needs": list(dict.fromkeys((*t.build_modules, *t.run_modules))),
-            "missing": list(t.missing()),
-            "works_here": not t.missing(),
-        }
-        for t in targets().values()
-    ]
+    """Print what each target needs, and whether it can be built and run on this machine."""
+    rows = [_row(target) for target in targets().values()]
     if as_json:
         print_json(rows)
-        return DONE
-    from rich.table import Table
-
-    table = Table(title="Targets")
-    for heading in ("target", "file", "what it is", "gate (PSNR to PyTorch)", "here"):
-        table.add_column(heading)
-    for t in targets().values():
-        missing = t.missing()
-        here = "builds and runs"
-        if missing:
-            here = f"missing {', '.join(missing)}: pip install 'edgedeblur\\[{t.extra}]'"
-        table.add_row(t.name, t.suffix, t.about, f">= {t.tolerance_psnr_db:g} dB", here)
-    console().print(table)
+    else:
+        _print_targets(rows)
     return DONE
+
+
+def _row(target: Target) -> dict[str, Any]:
+    """A target as ``--list --json`` shows it; ``missing`` is what both together lack."""
+    lacks = {
+        "build": [module for module in target.build_modules if not available(module)],
+        "run": [module for module in target.run_modules if not available(module)],
+    }
+    return {
+        "target": target.name,
+        "file": target.suffix,
+        "about": target.about,
+        "tolerance_psnr_db": target.tolerance_psnr_db,
+        "extra": target.extra,
+        "build_needs": list(target.build_modules),
+        "run_needs": list(target.run_modules),
+        "builds_here": not lacks["build"],
+        "runs_here": not lacks["run"],
+        "missing": list(dict.fromkeys((*lacks["build"], *lacks["run"]))),
+    }
+
+
+def _print_targets(rows: Sequence[dict[str, Any]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="Targets", title_justify="left")
+    headings = (
+        "target", "file", "what it is", "gate (PSNR to PyTorch)", "needs", "builds here",
+        "runs here",
+    )  # fmt: skip
+    for heading in headings:
+        table.add_column(heading)
+    for row in rows:
+        cells = (
+            row["target"], row["file"], row["about"], f">= {row['tolerance_psnr_db']:g} dB",
+            ", ".join(dict.fromkeys((*row["build_needs"], *row["run_needs"]))),
+            "yes" if row["builds_here"] else "no", "yes" if row["runs_here"] else "no",
+        )  # fmt: skip
+        table.add_row(*(Text(cell) for cell in cells))
+    shown = console()
+    shown.print(table)
+    for row in rows:
+        if row["missing"]:
+            shown.print(
+                f"{row['target']}: missing {', '.join(row['missing'])}: "
+                f"pip install 'edgedeblur[{row['extra']}]'",
+                markup=False,
+            )
+    shown.print("deblur-export needs both: what it builds, it runs.")
 
 
 def print_summary(output: Path, manifest: Manifest) -> None:

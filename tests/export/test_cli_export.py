@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -154,23 +155,52 @@ def test_parse_size():
     assert parse_size(" 32X64 ") == (32, 64)
 
 
-def test_list_comes_from_the_registry(capsys):
+def listed(capsys):
+    """``--list --json`` by target, and ``--list`` as one line."""
     assert main(["--list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["target"] for row in rows] == sorted(targets())
-    assert all(row["works_here"] == (not row["missing"]) for row in rows)
     assert main(["--list"]) == 0
-    out = capsys.readouterr().out
-    assert all(name in out for name in targets())
+    return {row["target"]: row for row in rows}, " ".join(capsys.readouterr().out.split())
 
 
-def test_list_names_what_is_missing(capsys, monkeypatch):
-    import edgedeblur.export.registry as registry
+def test_list_comes_from_the_registry(capsys):
+    rows, out = listed(capsys)
+    assert list(rows) == sorted(targets())
+    for name, target in targets().items():
+        assert rows[name]["build_needs"] == list(target.build_modules)
+        assert rows[name]["run_needs"] == list(target.run_modules)
+        assert name in out
+    for heading in ("needs", "builds here", "runs here"):
+        assert heading in out
 
-    monkeypatch.setattr(registry, "available", lambda module: module != "onnxslim")
-    assert main(["--list"]) == 0
-    out = " ".join(capsys.readouterr().out.split())
-    assert "missing onnxslim: pip install 'edgedeblur[onnx]'" in out
+
+@pytest.mark.parametrize(
+    ("absent", "builds", "runs"),
+    [
+        ((), True, True),
+        (("onnxslim",), False, True),
+        (("onnxruntime",), True, False),
+        (("onnxslim", "onnxruntime"), False, False),
+    ],
+)
+def test_list_tells_building_from_running(capsys, monkeypatch, absent, builds, runs):
+    import edgedeblur.export.summary as summary
+
+    target = dataclasses.replace(
+        get_target("onnx-fp32"), build_modules=("onnx", "onnxslim"), run_modules=("onnxruntime",)
+    )
+    monkeypatch.setattr(summary, "targets", lambda: {"onnx-fp32": target})
+    monkeypatch.setattr(summary, "available", lambda module: module not in absent)
+    rows, out = listed(capsys)
+    row = rows["onnx-fp32"]
+    assert (row["builds_here"], row["runs_here"]) == (builds, runs)
+    assert row["missing"] == list(absent)
+    cells = [cell.strip() for cell in out.split("│") if cell.strip()]
+    words = {True: "yes", False: "no"}
+    at = cells.index("onnx, onnxslim, onnxruntime")
+    assert cells[at + 1 : at + 3] == [words[builds], words[runs]]
+    hint = f"onnx-fp32: missing {', '.join(absent)}: pip install 'edgedeblur[onnx]'"
+    assert (hint in out) == bool(absent)
 
 
 def test_missing_package_is_named_with_the_extra(capsys, monkeypatch, tmp_path):
