@@ -18,6 +18,7 @@ from edgedeblur.export.registry import (  # pyright: ignore[reportMissingImports
 )
 
 ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 ROOMS = ("models", "export", "runtimes", "benchmarks")
 
 
@@ -26,14 +27,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args(argv).check
-    readme = ROOT / "README.md"
-    before = readme.read_text(encoding="utf-8")
+    before = README.read_text(encoding="utf-8")
     after = render(before)
     if check:
         if before != after:
             sys.stderr.write("README.md is out of date; run: make readme\n")
         return int(before != after)
-    readme.write_text(after, encoding="utf-8")
+    README.write_text(after, encoding="utf-8")
     return 0
 
 
