@@ -33,6 +33,12 @@ def build_parser() -> argparse.ArgumentParser:
         description="Convert a DeblurGAN-v2 checkpoint, run the result and compare it with "
         "PyTorch. The artifact and its manifest (<artifact>.json) appear only if they agree.",
     )
+    _add_what(parser)
+    _add_how(parser)
+    return parser
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--target", type=_target, metavar="TARGET", help=f"one of: {', '.join(targets())}")
     add("--backbone", type=_backbone, metavar="NAME", help=f"one of: {', '.join(backbone_names())}")
@@ -64,6 +70,10 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR|FILE",
         help="where to (default: this folder, <backbone>_<target>_<size>)",
     )
+
+
+def _add_how(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--rewrite",
         default="auto",
@@ -93,9 +103,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="CPU threads for the comparison (default: all)",
     )
     add("--force", action="store_true", help="replace an existing artifact")
-    add("--list", action="store_true", help="show the targets and whether they work here")
+    add(
+        "--list",
+        action="store_true",
+        help="show the targets, and whether each builds and runs here",
+    )
     add("--json", action="store_true", help="machine-readable output")
-    return parser
 
 
 def work(arguments: argparse.Namespace) -> int:
