@@ -143,6 +143,13 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         help="unmeasured runs after the first (default: 3)",
     )
     add("--threads", type=_positive, metavar="N", help="CPU threads (default: all)")
+    add(
+        "--hint",
+        choices=("latency", "throughput"),
+        default="latency",
+        help="what OpenVINO tunes for: one picture soon (default), or many in little time; "
+        "throughput also counts pictures per second",
+    )
     add("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
 
 
@@ -242,6 +249,7 @@ def _conditions(arguments: argparse.Namespace) -> Conditions:
         warmup=arguments.warmup,
         rounds=arguments.rounds,
         sizes=arguments.sizes,
+        hint=arguments.hint,
     )
 
 

@@ -84,7 +84,20 @@ def measure_latency(
         memory_method=method,
         round_medians_ms=(spread(samples.infer).median_ms,),
         samples=samples,
+        pictures_per_s=_rate(runner, whole, conditions),
     )
+
+
+def _rate(runner: Runner, picture: np.ndarray, conditions: Conditions) -> float | None:
+    """Pictures per second through `infer_many`; None unless throughput was asked for."""
+    if conditions.hint != "throughput":
+        return None
+    image = to_network(fit(picture, runner.size or conditions.size))
+    for _ in runner.infer_many([image] * max(conditions.warmup, 1)):
+        pass
+    start = time.perf_counter()
+    count = sum(1 for _ in runner.infer_many([image] * conditions.runs))
+    return count / (time.perf_counter() - start)
 
 
 def spread(times_ms: Sequence[float]) -> Spread:

@@ -90,6 +90,7 @@ class Latency:
         memory_method: Where the two numbers come from.
         round_medians_ms: Median `infer` of each round: how far the machine drifted meanwhile.
         samples: On the way from a worker only; None in result files.
+        pictures_per_s: `infer_many` over ``runs`` pictures, with the hint ``throughput`` only.
 
     Of several rounds, ``import_ms``, ``load_ms`` and ``first_ms`` are medians, memory the largest.
     """
@@ -112,6 +113,7 @@ class Latency:
     memory_method: str
     round_medians_ms: tuple[float, ...] = ()
     samples: Samples | None = None
+    pictures_per_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,7 @@ class Conditions:
     """What was asked for. ``threads`` 0 is resolved to the number used.
 
     ``runs`` is per round. ``sizes``: those of a sweep, which ``size`` is then the first of.
+    ``hint``: what runtimes that can choose are tuned for.
     """
 
     size: tuple[int, int]
@@ -247,6 +250,7 @@ class Conditions:
     warmup: int
     rounds: int = 1
     sizes: tuple[tuple[int, int], ...] = ()
+    hint: str = "latency"
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ def pool(parts: Sequence[Latency]) -> Latency:
     memory = [p.peak_memory_bytes for p in parts if p.peak_memory_bytes is not None]
     start = [p.start_memory_bytes for p in parts if p.start_memory_bytes is not None]
 
+    rates = [p.pictures_per_s for p in parts if p.pictures_per_s is not None]
+
     def together(of: Callable[[Samples], tuple[float, ...]]) -> list[float]:
         return [value for part in samples for value in of(part)]
 
@@ -63,6 +65,7 @@ def pool(parts: Sequence[Latency]) -> Latency:
         post=spread(together(lambda part: part.post)),
         peak_memory_bytes=max(memory, default=None),
         start_memory_bytes=max(start, default=None),
+        pictures_per_s=statistics.median(rates) if rates else None,
         round_medians_ms=tuple(spread(part.infer).median_ms for part in samples),
         samples=None,
     )

@@ -72,7 +72,11 @@ def _open(job: Job) -> Runner:
         opener = OPENERS[job.opener]
         return opener.open(Path(job.engine), threads=conditions.threads, device=conditions.device)
     if job.reference_norm is None:
-        return open_runner(job.engine, threads=conditions.threads, device=conditions.device)
+        can = runtime_for(Path(job.engine)).runner.hints
+        hint = conditions.hint if conditions.hint in can else "latency"
+        return open_runner(
+            job.engine, threads=conditions.threads, device=conditions.device, hint=hint
+        )
     from ..runtimes.run_torch import open_reference
 
     return open_reference(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,10 +151,14 @@ def export(
     arguments: argparse.Namespace, checkpoint: Checkpoint, spec: ExportSpec, threads: int
 ) -> int:
     """Produce one artifact and report it."""
+    from .prepare import check_norm_size, norm_warning
     from .produce import produce
 
     target: Target = arguments.target
     norm = arguments.norm or checkpoint.norm
+    check_norm_size(norm, spec.size)
+    if norm != checkpoint.norm:
+        sys.stderr.write(f"deblur-export: warning: {norm_warning(norm, checkpoint.norm)}\n")
     output = output_path(
         arguments.output, target, checkpoint.backbone, spec.size, dynamic=spec.dynamic
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 from ..models.checkpoint import Checkpoint, generator_from
-from ..models.generator import Generator
+from ..models.generator import SIZE_MULTIPLE, Generator
 from ..models.norm import fold_norms, spell_out_live_norms
 from ..models.registry import get_backbone
 from .graph import Graph
@@ -26,6 +26,28 @@ def prepare(checkpoint: Checkpoint, *, norm: str) -> Graph:
     for parameter in module.parameters():
         parameter.requires_grad = False
     return Graph(module, reference, checkpoint, norm)
+
+
+def check_norm_size(norm: str, size: tuple[int, int]) -> None:
+    """Live statistics need something to be statistics of.
+
+    Raises:
+        ValueError: live norms at 32x32, where the pyramid's last maps are a single pixel.
+    """
+    if norm == "live" and size == (SIZE_MULTIPLE, SIZE_MULTIPLE):
+        raise ValueError(
+            "--norm live cannot be used at 32x32: the pyramid's smallest maps are one pixel there, "
+            "which has no variance; use a larger --size (32x64 is enough) or --norm frozen"
+        )
+
+
+def norm_warning(norm: str, trained: str) -> str:
+    """What a user must know who exports weights in the norm mode they were not trained for."""
+    return (
+        f"these weights were trained for {trained} norms and are exported with {norm} ones, which "
+        f"is another function; parity below compares with PyTorch in {norm} mode and says nothing "
+        f"about that difference (deblur-bench --engine CHECKPOINT shows the {trained} one)"
+    )
 
 
 def drop_dead_features(generator: Generator) -> Generator:

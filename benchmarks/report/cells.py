@@ -69,6 +69,7 @@ def time_columns(*, sweep: bool = False) -> tuple[Column, ...]:
         *(per_size[1:] if sweep else ()),
         Column("x baseline", lambda row: times_faster(row.x_baseline)),
         Column("x stock", lambda row: times_faster(row.x_stock)),
+        Column("pictures/s", _latency(lambda t: _rate(t.pictures_per_s))),
         Column("deblur ms", _latency(lambda t: milliseconds(t.end_to_end.median_ms))),
         Column(
             "pre + post ms",
@@ -235,6 +236,10 @@ def spread(value: Spread) -> str:
     """``median [p5, p95]``."""
     low, high = milliseconds(value.p5_ms), milliseconds(value.p95_ms)
     return f"{milliseconds(value.median_ms)} [{low}, {high}]"
+
+
+def _rate(pictures_per_s: float | None) -> str:
+    return NONE if pictures_per_s is None else f"{pictures_per_s:.2f}"
 
 
 def decibels(value: float) -> str:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -97,6 +98,27 @@ def test_latency_of_a_true_artifact(tmp_path, protocol):
     assert found.end_to_end.median_ms > found.infer.p5_ms
     assert found.load_ms > 0
     assert found.peak_memory_bytes >= found.start_memory_bytes > 1 << 20
+
+
+def test_throughput_counts_pictures_over_time(tmp_path, monkeypatch):
+    path = write_artifact(tmp_path / "a.onnx", sharpening())
+    runner, opening = timed_open("onnxruntime", lambda: open_runner(path, threads=1))
+    seen = []
+
+    def slowly(images):
+        for image in images:
+            time.sleep(0.02)
+            seen.append(image)
+            yield image
+
+    with runner:
+        monkeypatch.setattr(runner, "infer_many", slowly)
+        wanted = conditions(runs=5, hint="throughput")
+        found = measure_latency(runner, picture(0, (40, 50)), "p", wanted, opening)
+        assert len(seen) == 5 + max(wanted.warmup, 1)
+        assert 5 < found.pictures_per_s <= 50
+        other = measure_latency(runner, picture(0, (40, 50)), "p", conditions(runs=2), opening)
+    assert other.pictures_per_s is None
 
 
 def test_no_runs_is_refused(tmp_path):

@@ -225,3 +225,20 @@ def test_registering_twice_raises():
 def test_readme_table_lists_all_targets():
     table = targets_markdown()
     assert all(f"| `{name}` |" in table for name in targets())
+
+
+def test_live_norms_at_one_pixel_say_why_not(tmp_path, capsys):
+    arguments = ["--backbone", "mobilenet_dsc", "--target", "onnx-fp32", "--norm", "live"]
+    assert main([*arguments, "--size", "32x32", "-o", str(tmp_path / "net.onnx")]) == 1
+    err = capsys.readouterr().err
+    assert "--norm live cannot be used at 32x32" in err
+    assert "one pixel" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_exporting_in_the_other_norm_mode_warns(tmp_path, capsys):
+    arguments = ["--backbone", "mobilenet_dsc", "--target", "onnx-fp32", "--size", "64x64"]
+    assert main([*arguments, "--norm", "live", "-o", str(tmp_path / "live.onnx")]) == 0
+    assert "trained for frozen norms and are exported with live ones" in capsys.readouterr().err
+    assert main([*arguments, "-o", str(tmp_path / "frozen.onnx")]) == 0
+    assert "trained for" not in capsys.readouterr().err

@@ -10,6 +10,7 @@ from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
 from edgedeblur.models.checkpoint import load_checkpoint
+from edgedeblur.models.sources import zoo_path
 from edgedeblur.runtimes.base import open_runner, usable_cores
 from edgedeblur.runtimes.cli import main as run_main
 from edgedeblur.runtimes.imageio import read_picture
@@ -126,3 +127,37 @@ def test_free_size_answers_equal_pytorch_after_every_change(free, checkpoint):
         for size in ((64, 96), (160, 64), (64, 96), (32, 32)):
             image = _noise(*size)
             assert np.abs(runner.infer(image) - pytorch(checkpoint, image)).max() <= 1e-4
+
+
+def test_many_pictures_come_back_in_order_and_equal_one_at_a_time(free):
+    images = [_noise(64, 96) * share for share in (1.0, 0.5, 0.25, -1.0, -0.5, 0.0, 0.75)]
+    with open_runner(free, threads=2) as runner:
+        expected = [runner.infer(image).copy() for image in images]
+        one_by_one = list(runner.infer_many(iter(images)))
+    with open_runner(free, threads=2, hint="throughput") as runner:
+        assert "THROUGHPUT" in str(runner._compiled.get_property("PERFORMANCE_HINT"))
+        at_once = list(runner.infer_many(iter(images)))
+    assert len(at_once) == len(one_by_one) == len(images)
+    for first, second, third in zip(expected, one_by_one, at_once, strict=True):
+        assert np.array_equal(first, second)
+        # Another number of streams may split sums differently.
+        assert np.abs(first - third).max() <= (1e-5 if "fp32" in free.name else 0.02)
+
+
+def test_many_pictures_are_checked_like_one(free):
+    with open_runner(free, threads=2, hint="throughput") as runner:
+        with pytest.raises(ValueError, match="multiples of 32"):
+            list(runner.infer_many([_noise(64, 96), _noise(64, 96)[..., :95]]))
+
+
+def test_stopping_early_leaves_a_runner_that_works(free):
+    with open_runner(free, threads=2, hint="throughput") as runner:
+        for _ in range(5):
+            for _answer in runner.infer_many([_noise(64, 96)] * 6):
+                break
+        assert len(list(runner.infer_many([_noise(64, 96)] * 3))) == 3
+
+
+def test_other_runtimes_have_no_throughput_hint():
+    with pytest.raises(ValueError, match=r"\.safetensors can be run for latency, not 'throughput'"):
+        open_runner(zoo_path("mobilenet_dsc"), hint="throughput")
