@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .checkpoint_files import as_float32, check_metadata, read_tensors
 from .registry import build_generator, get_backbone
 from .sources import resolve_source
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from .generator import Generator
 
-SUFFIXES = (".safetensors", ".h5", ".pth", ".pt")
 _WRAPPER = "module."  # nn.DataParallel's prefix
 
 
@@ -69,7 +68,7 @@ def load_checkpoint(source: str, *, backbone: str | None = None) -> Checkpoint:
             backbone's, with missing or misshapen tensors, or with NaN.
     """
     path = resolve_source(source)
-    state, metadata = _read_tensors(path)
+    state, metadata = read_tensors(path)
     state = _plain_names(state)
     found = _recognise(state, path)
     if backbone is not None and backbone != found:
@@ -78,7 +77,9 @@ def load_checkpoint(source: str, *, backbone: str | None = None) -> Checkpoint:
             f"use --backbone {found} or another --checkpoint"
         )
     decoder_norm = "batch" if "fpn.td1.1.weight" in state else "instance"
+    check_metadata(metadata, path, backbone=found, decoder_norm=decoder_norm)
     norm = metadata.get("norm", "frozen" if decoder_norm == "batch" else "live")
+    state = {name: as_float32(name, tensor, path) for name, tensor in state.items()}
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     checkpoint = Checkpoint(found, decoder_norm, norm, state, digest, source, metadata)
     _check_tensors(checkpoint, path)
@@ -133,58 +134,6 @@ def save_checkpoint(
         raise OSError(f"cannot write {path} ({error.strerror})") from error
 
 
-def _read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path}: checkpoints end in {', '.join(SUFFIXES)}")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path}: the file is empty; fetch it again")
-    if path.suffix.lower() == ".safetensors":
-        return _read_safetensors(path)
-    return _read_torch(path), {}
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as stream:
-            metadata = stream.metadata() or {}
-            return {name: stream.get_tensor(name) for name in stream.keys()}, metadata  # noqa: SIM118
-    except SafetensorError as error:
-        message = f"{path}: not a whole .safetensors file ({error}); fetch or save it again"
-        raise ValueError(message) from error
-
-
-def _read_torch(path: Path) -> dict[str, Any]:
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        message = (
-            f"{path}: refused, as it holds Python objects besides tensors and loading them would "
-            "run their code; ask its author for a .safetensors file or a plain state dict"
-        )
-        # A truncated pickle raises the same class; its text never names a global.
-        if "GLOBAL" not in str(error) and "Unsupported" not in str(error):
-            message = f"{path}: not a whole torch checkpoint ({_first(error)}); fetch it again"
-        raise ValueError(message) from error
-    except (RuntimeError, EOFError, KeyError, AttributeError, OSError, ValueError) as error:
-        message = f"{path}: not a whole torch checkpoint ({_first(error)}); fetch it again"
-        raise ValueError(message) from error
-    for key in ("model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds a {type(content).__name__}, not a state dict")
-    return content
-
-
-def _first(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")[:120]
-
-
 def _plain_names(state: Mapping[str, Any]) -> dict[str, Any]:
     """Remove DataParallel's prefix and the second names (``fpn.encK.*``) of backbone layers."""
     names = [str(name) for name in state]
@@ -223,11 +172,12 @@ def _check_tensors(checkpoint: Checkpoint, path: Path) -> None:
         )
     for name, shape in expected.items():
         tensor = checkpoint.state[name]
-        if not isinstance(tensor, torch.Tensor) or tuple(tensor.shape) != shape:
-            found = tuple(getattr(tensor, "shape", ()))
-            raise ValueError(f"{path}: {name} has shape {found}, expected {shape}")
+        if tuple(tensor.shape) != shape:
+            raise ValueError(f"{path}: {name} has shape {tuple(tensor.shape)}, expected {shape}")
         if not torch.isfinite(tensor).all():
             raise ValueError(f"{path}: {name} holds NaN or infinity; use another checkpoint")
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            raise ValueError(f"{path}: {name} holds a negative variance; use another checkpoint")
 
 
 def _some(names: list[str]) -> str:

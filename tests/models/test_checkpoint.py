@@ -117,6 +117,7 @@ def test_other_networks_are_refused(tmp_path, state, message):
         load_checkpoint(str(path))
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")  # a thing of the past, in files
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -124,7 +125,31 @@ def test_other_networks_are_refused(tmp_path, state, message):
         (lambda s: s.update({"extra.bias": torch.zeros(1)}), "unknown: extra.bias"),
         (lambda s: s.update({"final.bias": torch.zeros(4)}), r"final\.bias has shape \(4,\), exp"),
         (lambda s: s.update({"final.bias": torch.full((3,), torch.nan)}), "holds NaN or infinity"),
-        (lambda s: s.update({"final.bias": 3}), r"final\.bias has shape \(\), expected \(3,\)"),
+        (lambda s: s.update({"final.bias": 3}), r"final\.bias is a int, not a tensor"),
+        (lambda s: s.update({"final.bias": torch.zeros(3).to_sparse()}), "bias is sparse float32"),
+        (
+            lambda s: s.update({"final.bias": torch.zeros(3, dtype=torch.complex64)}),
+            "bias is complex64; weights are dense",
+        ),
+        (lambda s: s.update({"final.bias": torch.zeros(3, dtype=torch.int8)}), "bias is int8"),
+        (
+            lambda s: s.update({"final.bias": torch.zeros(3).to(torch.float8_e4m3fn)}),
+            "bias is float8_e4m3fn",
+        ),
+        (
+            lambda s: s.update(
+                {"final.bias": torch.quantize_per_tensor(torch.zeros(3), 0.1, 0, torch.qint8)}
+            ),
+            "bias is quantised qint8",
+        ),
+        (
+            lambda s: s.update({"final.bias": torch.zeros(3, device="meta")}),
+            r"bias is float32 without contents \(device meta\)",
+        ),
+        (
+            lambda s: s.update({"fpn.td1.1.running_var": torch.full((128,), -1.0)}),
+            "holds a negative variance",
+        ),
     ],
 )
 def test_damaged_states_are_refused(tmp_path, change, message):
@@ -160,3 +185,79 @@ def test_shipped_checkpoint_says_what_it_is():
     checkpoint = load_checkpoint(default_source("mobilenet_dsc"))
     assert (checkpoint.backbone, checkpoint.norm) == ("mobilenet_dsc", "frozen")
     assert "provisional" in checkpoint.metadata["title"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"<!DOCTYPE html><html>sign in</html>", "an HTML or XML page, not a file"),
+        (b"\n <HTML><body>quota", "an HTML or XML page"),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 600, r"an HDF5 file \(Keras\?\)"),
+        (b'{"error": "not found"}', "JSON text"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer; run git lfs pull"),
+        (b"\0" * 4096, "nothing but zeros"),
+        (b"\x08\x0a\x12\x07pytorch", "an ONNX file"),
+        (bytes(range(1, 256)) * 40, "not a whole torch checkpoint"),
+        (b"PK\x03\x04" + b"x" * 500, "not a whole torch checkpoint"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".h5", ".pth"])
+def test_other_files_are_called_what_they_are(tmp_path, content, message, suffix):
+    path = tmp_path / f"other{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_checkpoint(str(path))
+    assert "Python objects" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_bytes_never_give_a_traceback(tmp_path, seed):
+    import random
+
+    path = tmp_path / "random.pth"
+    path.write_bytes(b"\x80\x02" + random.Random(seed).randbytes(3000))
+    with pytest.raises(ValueError, match=r"random\.pth: not a whole torch checkpoint"):
+        load_checkpoint(str(path))
+
+
+def test_torchscript_is_named(tmp_path):
+    path = tmp_path / "scripted.pt"
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(path))
+    with pytest.raises(ValueError, match="a TorchScript archive, which is code; save its state"):
+        load_checkpoint(str(path))
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"norm": "banana"}, "gives norm as 'banana'; known are frozen, live"),
+        ({"backbone": "mobilenet"}, "backbone as 'mobilenet', but its tensors are mobilenet_dsc"),
+        ({"backbone": "resnet"}, "gives backbone as 'resnet'; known are mobilenet, mobilenet_dsc"),
+        ({"decoder_norm": "instance"}, "decoder_norm as 'instance', but its tensors are batch"),
+    ],
+)
+def test_a_header_that_contradicts_the_tensors_is_refused(tmp_path, header, message):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "a.safetensors"
+    save_file(dict(build_generator("mobilenet_dsc").state_dict()), path, header)
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(str(path))
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_weights_become_float32(tmp_path, kind):
+    state = build_generator("mobilenet_dsc").state_dict()
+    half = {n: t.to(kind) if t.is_floating_point() else t for n, t in state.items()}
+    path = tmp_path / "half.pth"
+    torch.save(half, path)
+    loaded = load_checkpoint(str(path)).state
+    assert {t.dtype for t in loaded.values()} == {torch.float32, torch.int64}
+    assert all(torch.equal(loaded[n], t.to(loaded[n].dtype)) for n, t in half.items())
+
+
+def test_a_link_that_leads_nowhere(tmp_path):
+    (tmp_path / "a.pth").symlink_to("gone.pth")
+    with pytest.raises(FileNotFoundError, match=r"a\.pth: no such file"):
+        load_checkpoint(str(tmp_path / "a.pth"))

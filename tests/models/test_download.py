@@ -24,12 +24,16 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.server.content
         if mode == "html":
             return self._send(b"<html>sign in</html>", kind="text/html; charset=utf-8")
+        if mode == "disguised":  # a page that claims to be a file of the right length
+            page = b"<!DOCTYPE html><title>Quota exceeded</title>"
+            return self._send(page + b" " * (len(content) - len(page)))
+        if mode == "shifted":  # answers a range with another one
+            return self._send(content[9:], start=9)
         if mode == "missing":
             return self.send_error(404)
-        if mode == "corrupt":
-            return self._send(content[:-1] + b"x")
-        if mode == "short":
-            return self._send(content[: len(content) // 2])
+        whole = {"corrupt": content[:-1] + b"x", "short": content[: len(content) // 2]}
+        if mode in whole:
+            return self._send(whole[mode])
         start = 0
         if mode != "norange" and self.headers.get("Range"):
             start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
@@ -113,6 +117,7 @@ def test_stalling_server_times_out(server, tmp_path):
     ("mode", "message"),
     [
         ("html", "answered with a web page"),
+        ("disguised", "answered with a web page"),
         ("missing", "Not Found"),
         ("corrupt", "SHA-384 is not the pinned one"),
         ("short", "offers 102400 bytes, expected 204800"),
@@ -135,10 +140,31 @@ def test_second_address_is_used_when_the_first_fails(server, tmp_path):
 def test_wrong_leftover_is_not_trusted(server, tmp_path):
     target = tmp_path / "file.bin"
     target.with_name("file.bin.part").write_bytes(b"z" * len(CONTENT))
-    with pytest.raises(OSError, match="SHA-384"):
-        _get(server, target, "good")
     _get(server, target, "good")
     assert target.read_bytes() == CONTENT
+
+
+def test_a_resumed_part_of_something_else_is_fetched_anew_once(server, tmp_path):
+    target = tmp_path / "file.bin"
+    target.with_name("file.bin.part").write_bytes(b"z" * 5000)
+    _get(server, target, "good")
+    assert target.read_bytes() == CONTENT
+    assert server.seen == [("good", "bytes=5000-"), ("good", None)]
+
+
+def test_a_leftover_web_page_is_not_continued(server, tmp_path):
+    target = tmp_path / "file.bin"
+    target.with_name("file.bin.part").write_bytes(b"<html>" + b"z" * 5000)
+    _get(server, target, "good")
+    assert server.seen == [("good", None)]
+
+
+def test_another_range_than_asked_for_is_refused(server, tmp_path):
+    target = tmp_path / "file.bin"
+    target.with_name("file.bin.part").write_bytes(CONTENT[:5000])
+    with pytest.raises(OSError, match="sent another part than the one from byte 5000 on"):
+        _get(server, target, "shifted")
+    assert not target.exists()
 
 
 def test_present_file_is_checked_and_not_fetched_again(server, tmp_path):
