@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Generator as Yields
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -269,11 +270,9 @@ def _finish(
 def _report(arguments: argparse.Namespace, body: dict[str, object], scores: Scores | None) -> None:
     if arguments.json:
         if scores is not None:
-            body["mean"] = {
-                name: scores.mean(name)
-                for name in ("psnr_before", "psnr_after", "ssim_before", "ssim_after")
-            }
-            body["pictures"] = [dataclasses.asdict(score) for score in scores.pictures]
+            names = ("psnr_before", "psnr_after", "ssim_before", "ssim_after")
+            body["mean"] = _finite({name: scores.mean(name) for name in names})
+            body["pictures"] = [_finite(dataclasses.asdict(score)) for score in scores.pictures]
         print_json(body)
         return
     if scores is None:
@@ -290,6 +289,11 @@ def _report(arguments: argparse.Namespace, body: dict[str, object], scores: Scor
     table.add_section()
     table.add_row("mean", *(f"{value:.3f}" for value in means))
     console().print(table)
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: None stands for the PSNR of identical pictures."""
+    return {name: None if value == math.inf else value for name, value in values.items()}
 
 
 def _say(arguments: argparse.Namespace, team: Team, text: str) -> None:

@@ -71,7 +71,8 @@ def sharp_examples(folder: Path, motion: Motion, count: int, crop: int) -> list[
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
     if not files:
         raise ValueError(f"{folder}: no pictures to validate on")
-    plain = replace(motion, resize_share=0.0)
+    # Every picture is blurred: one that is not has no PSNR to start from.
+    plain = replace(motion, resize_share=0.0, still_share=0.0)
     store = PictureStore(0)
     examples: list[Example] = []
     for path in _spread(files, count):

@@ -187,3 +187,22 @@ def test_tensorboard_gets_curves_and_a_picture(train, sharp_folder, tmp_path):
     events.Reload()
     assert {"loss", "validation/psnr"} <= set(events.Tags()["scalars"])
     assert events.Tags()["images"] == ["validation"]
+
+
+def test_every_validation_picture_is_blurred(sharp_folder):
+    from edgedeblur.models.data.motion import Motion
+    from edgedeblur.models.training.validate import sharp_examples
+
+    for example in sharp_examples(sharp_folder, Motion(still_share=1.0), 0, 0):
+        assert (example.blurry != example.sharp).any()
+
+
+def test_identical_pairs_have_no_psnr_in_json(tmp_path, sharp_folder, capsys):
+    for side in ("blur", "sharp"):
+        (tmp_path / side).mkdir()
+        cv2.imwrite(str(tmp_path / side / "a.png"), cv2.imread(str(sharp_folder / "0.png")))
+    arguments = ["--evaluate", "--init", "zoo:mobilenet_dsc", "--val-pairs", str(tmp_path)]
+    assert main([*arguments, *SMALL, "--json"]) == 0
+    body = json.loads(capsys.readouterr().out)
+    assert body["mean"]["psnr_before"] is None
+    assert body["mean"]["psnr_after"] > 20
