@@ -29,19 +29,19 @@ types: $(READY)
 readme: $(READY)  ## rewrite the README's generated tables
 	$(BIN)/python docs/readme_tables.py
 
-results: $(READY)  ## measure the results table anew on this machine
-	for size in 736x1280 256x256; do \
+results: $(READY)  ## measure the results tables anew on this machine
+	for backbone in mobilenet_dsc mobilenet; do for size in 736x1280 256x256; do \
+	  engines=; \
 	  for target in onnx-fp32 onnx-fp16 openvino-fp32 openvino-fp16; do \
-	    $(BIN)/deblur-export --backbone mobilenet_dsc --target $$target --size $$size \
+	    $(BIN)/deblur-export --backbone $$backbone --target $$target --size $$size \
 	      --output out --force || exit 1; \
+	    suffix=onnx; case $$target in openvino*) suffix=openvino;; esac; \
+	    engines="$$engines --engine out/$${backbone}_$${target}_$$size.$$suffix"; \
 	  done; \
-	  $(BIN)/deblur-bench --engine out/mobilenet_dsc_onnx-fp32_$$size.onnx \
-	    --engine out/mobilenet_dsc_onnx-fp16_$$size.onnx \
-	    --engine out/mobilenet_dsc_openvino-fp32_$$size.openvino \
-	    --engine out/mobilenet_dsc_openvino-fp16_$$size.openvino \
-	    --baseline reference --baseline stock --rounds 3 --runs 8 \
-	    --json benchmarks/results/samples_$${size}_2threads_cpu.json --threads 2 --force || exit 1; \
-	done
+	  $(BIN)/deblur-bench $$engines --baseline reference --baseline stock --rounds 2 --runs 8 \
+	    --json benchmarks/results/samples_$${backbone}_$${size}_2threads_cpu.json \
+	    --threads 2 --force || exit 1; \
+	done; done
 
 # torch stays below 2.15, which the TFLite converter (litert-torch 0.10) does not accept yet.
 lock:  ## resolve requirements.lock anew, for all supported Pythons at once

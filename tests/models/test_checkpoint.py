@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
 
@@ -7,9 +8,12 @@ import pytest
 import torch
 from edgedeblur.models.checkpoint import generator_from, load_checkpoint, save_checkpoint
 from edgedeblur.models.registry import build_generator
-from edgedeblur.models.sources import default_source, resolve_source
+from edgedeblur.models.sources import default_source, resolve_source, zoo_path
+from edgedeblur.models.training.config import config_from
 
 from tests.released import released_state
+
+ZOO = zoo_path("mobilenet_dsc").parent
 
 
 class _Evil:
@@ -181,10 +185,17 @@ def test_backbone_without_a_shipped_checkpoint_says_how_to_get_one(monkeypatch, 
         default_source("mobilenet")
 
 
-def test_shipped_checkpoint_says_what_it_is():
-    checkpoint = load_checkpoint(default_source("mobilenet_dsc"))
-    assert (checkpoint.backbone, checkpoint.norm) == ("mobilenet_dsc", "frozen")
-    assert "provisional" in checkpoint.metadata["title"]
+@pytest.mark.parametrize("backbone", [p.stem for p in sorted(ZOO.glob("*.safetensors"))])
+def test_shipped_checkpoints_say_what_they_are(backbone):
+    checkpoint = load_checkpoint(default_source(backbone))
+    assert (checkpoint.backbone, checkpoint.norm) == (backbone, "frozen")
+    assert checkpoint.metadata["license"] == "Apache-2.0"
+    recipe = config_from(json.loads(checkpoint.metadata["recipe"]))
+    assert recipe.model.backbone == backbone
+    card = (ZOO / f"{backbone}.md").read_text()
+    assert (ZOO / f"{backbone}_curves.png").exists()
+    for part in ("licence", "recipe", "Limits", checkpoint.sha256[:16], f"{backbone}_curves.png"):
+        assert part in card, part
 
 
 @pytest.mark.parametrize(
