@@ -7,6 +7,7 @@ import os
 import re
 import urllib.request
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import cast
@@ -19,6 +20,17 @@ _WEB_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body
 
 class _UnfitError(OSError):
     """An address gave something that is not the file; the next address may."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The pinned file, where its bytes gather, and how to ask for them."""
+
+    part: Path
+    size_bytes: int
+    sha384: str
+    timeout_s: float
+    progress: Progress | None
 
 
 def download(
@@ -47,10 +59,11 @@ def download(
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
+    wanted = _Wanted(part, size_bytes, sha384, timeout_s, progress)
     answers: list[str] = []
     for address in addresses:
         try:
-            while not _fetch_pinned(address, part, size_bytes, sha384, timeout_s, progress):
+            while not _fetch_pinned(address, wanted):
                 pass  # what was there before was wrong; once more, from the start
         except (OSError, HTTPException, ValueError) as error:
             reason = getattr(error, "reason", None) or error
@@ -69,58 +82,44 @@ def looks_like_web_page(start: bytes) -> bool:
     return _WEB_PAGE.match(start) is not None
 
 
-def _fetch_pinned(
-    address: str,
-    part: Path,
-    size_bytes: int,
-    sha384: str,
-    timeout_s: float,
-    progress: Progress | None,
-) -> bool:
-    """Complete ``part``; False if the bytes it already had were wrong and are deleted now.
+def _fetch_pinned(address: str, wanted: _Wanted) -> bool:
+    """Complete the part; False if the bytes it already had were wrong and are deleted now.
 
     Raises:
-        _UnfitError: the address itself gave something else; ``part`` is deleted, too.
+        _UnfitError: the address itself gave something else; that is deleted, too.
     """
-    have = _leftover(part, size_bytes)
-    begun_before = _fetch(address, part, have, size_bytes, timeout_s, progress)
-    if _is_pinned(part, size_bytes, sha384):
+    begun_before = _fetch(address, wanted, _leftover(wanted))
+    if _is_pinned(wanted.part, wanted.size_bytes, wanted.sha384):
         return True
-    part.unlink()
+    wanted.part.unlink()
     if not begun_before:
         raise _UnfitError("the content's SHA-384 is not the pinned one")
     return False
 
 
-def _leftover(part: Path, size_bytes: int) -> int:
+def _leftover(wanted: _Wanted) -> int:
     """Bytes of an earlier try worth continuing; anything else is deleted."""
-    if not part.exists():
+    if not wanted.part.exists():
         return 0
-    with part.open("rb") as stream:
+    with wanted.part.open("rb") as stream:
         page = looks_like_web_page(stream.read(_BLOCK))
-    have = part.stat().st_size
-    if page or have > size_bytes:
-        part.unlink()
+    have = wanted.part.stat().st_size
+    if page or have > wanted.size_bytes:
+        wanted.part.unlink()
         return 0
     return have
 
 
-def _fetch(
-    address: str,
-    part: Path,
-    have: int,
-    size_bytes: int,
-    timeout_s: float,
-    progress: Progress | None,
-) -> bool:
-    """Bring ``part`` from ``have`` to ``size_bytes`` bytes; whether the first ``have`` stayed."""
-    if have == size_bytes:
+def _fetch(address: str, wanted: _Wanted, have: int) -> bool:
+    """Bring the part from ``have`` bytes to all of them; whether the first ``have`` stayed."""
+    if have == wanted.size_bytes:
         return True
     headers = {"User-Agent": "edgedeblur"}
     if have:
         headers["Range"] = f"bytes={have}-"
     request = urllib.request.Request(address, headers=headers)
-    with cast("HTTPResponse", urllib.request.urlopen(request, timeout=timeout_s)) as answer:
+    opened = urllib.request.urlopen(request, timeout=wanted.timeout_s)
+    with cast("HTTPResponse", opened) as answer:
         if answer.headers.get_content_type() == "text/html":
             raise _UnfitError("answered with a web page instead of the file")
         if answer.status != 206:  # the server ignored the range: start over
@@ -128,30 +127,33 @@ def _fetch(
         elif _range_start(answer) != have:
             raise _UnfitError(f"sent another part than the one from byte {have} on")
         declared = answer.headers.get("Content-Length")
-        if declared is not None and have + int(declared) != size_bytes:
-            raise _UnfitError(f"offers {have + int(declared)} bytes, expected {size_bytes}")
-        arrived = _append(answer, part, have, size_bytes, progress)
-    if arrived < size_bytes:
-        raise _UnfitError(f"broke off after {arrived} of {size_bytes} bytes")
+        if declared is not None and have + int(declared) != wanted.size_bytes:
+            offered = have + int(declared)
+            raise _UnfitError(f"offers {offered} bytes, expected {wanted.size_bytes}")
+        arrived = _append(answer, wanted, have)
+    if arrived > wanted.size_bytes:
+        wanted.part.unlink()  # the next address must not continue it
+        raise _UnfitError(f"sent more than the expected {wanted.size_bytes} bytes")
+    if arrived < wanted.size_bytes:
+        raise _UnfitError(f"broke off after {arrived} of {wanted.size_bytes} bytes")
     return have > 0
 
 
-def _append(
-    answer: HTTPResponse, part: Path, have: int, size_bytes: int, progress: Progress | None
-) -> int:
-    """Write the body behind the ``have`` bytes that are there; the bytes there are now."""
+def _append(answer: HTTPResponse, wanted: _Wanted, have: int) -> int:
+    """Write the body behind the ``have`` bytes that are there.
+
+    Returns:
+        How many bytes there are now; more than wanted if the server does not stop in time.
+    """
     block = answer.read(_BLOCK)
     if have == 0 and looks_like_web_page(block):
         raise _UnfitError("answered with a web page instead of the file")
-    with part.open("ab" if have else "wb") as stream:
-        while block:
-            have += len(block)
-            if have > size_bytes:
-                part.unlink()  # the next address must not continue it
-                raise _UnfitError(f"sent more than the expected {size_bytes} bytes")
+    with wanted.part.open("ab" if have else "wb") as stream:
+        while block and have <= wanted.size_bytes:
             stream.write(block)
-            if progress is not None:
-                progress(have, size_bytes)
+            have += len(block)
+            if wanted.progress is not None:
+                wanted.progress(min(have, wanted.size_bytes), wanted.size_bytes)
             block = answer.read(_BLOCK)
     return have
 

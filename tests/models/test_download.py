@@ -8,11 +8,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import edgedeblur.models.sources as sources
 import pytest
 from edgedeblur.models.checkpoint import load_checkpoint
-from edgedeblur.models.download import download
+from edgedeblur.models.download import download, looks_like_web_page
 from edgedeblur.models.sources import RELEASED, ReleasedFile, resolve_source
 
 CONTENT = bytes(range(256)) * 800  # 204,800 bytes
 SHA384 = hashlib.sha384(CONTENT).hexdigest()
+
+
+# What servers send that do not have the file, or not all of it: (body, arguments of `_send`).
+WRONG = {
+    "html": lambda _: (b"<html>sign in</html>", {"kind": "text/html; charset=utf-8"}),
+    "disguised": lambda _: (b"\r\n <!DOCTYPE html><p>sign in</p>", {"declared": 0}),
+    "endless": lambda content: (b"e" * (len(content) + 1), {"declared": 0}),
+    "garbage": lambda content: (b"g" * 70_000, {"declared": len(content)}),  # and breaks off
+    "shifted": lambda content: (content[1000:], {"start": 1000}),
+    "corrupt": lambda content: (content[:-1] + b"x", {}),
+    "short": lambda content: (content[: len(content) // 2], {}),
+}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -22,18 +34,11 @@ class _Handler(BaseHTTPRequestHandler):
         mode = self.path.rpartition("/")[2]
         self.server.seen.append((mode, self.headers.get("Range")))
         content = self.server.content
-        if mode == "html":
-            return self._send(b"<html>sign in</html>", kind="text/html; charset=utf-8")
-        if mode == "disguised":  # a page that claims to be a file of the right length
-            page = b"<!DOCTYPE html><title>Quota exceeded</title>"
-            return self._send(page + b" " * (len(content) - len(page)))
-        if mode == "shifted":  # answers a range with another one
-            return self._send(content[9:], start=9)
         if mode == "missing":
             return self.send_error(404)
-        whole = {"corrupt": content[:-1] + b"x", "short": content[: len(content) // 2]}
-        if mode in whole:
-            return self._send(whole[mode])
+        if mode in WRONG:
+            body, options = WRONG[mode](content)
+            return self._send(body, **options)
         start = 0
         if mode != "norange" and self.headers.get("Range"):
             start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
@@ -48,7 +53,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, body, *, kind="application/octet-stream", declared=None, start=0, pause_s=0.0):
         self.send_response(206 if start else 200)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(declared or len(body)))
+        if declared != 0:  # 0: the server does not tell; the connection's end is the body's
+            self.send_header("Content-Length", str(declared or len(body)))
         if start:
             total = len(self.server.content)
             self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
@@ -118,6 +124,7 @@ def test_stalling_server_times_out(server, tmp_path):
     [
         ("html", "answered with a web page"),
         ("disguised", "answered with a web page"),
+        ("endless", "sent more than the expected 204800 bytes"),
         ("missing", "Not Found"),
         ("corrupt", "SHA-384 is not the pinned one"),
         ("short", "offers 102400 bytes, expected 204800"),
@@ -137,34 +144,63 @@ def test_second_address_is_used_when_the_first_fails(server, tmp_path):
     assert [mode for mode, _ in server.seen] == ["html", "corrupt", "good"]
 
 
-def test_wrong_leftover_is_not_trusted(server, tmp_path):
+@pytest.mark.parametrize("length", [1000, len(CONTENT)])
+def test_wrong_leftover_is_replaced_by_asking_the_same_address_again(server, tmp_path, length):
+    target = tmp_path / "file.bin"
+    target.with_name("file.bin.part").write_bytes(b"z" * length)
+    _get(server, target, "good")
+    assert target.read_bytes() == CONTENT
+    ranged = [("good", "bytes=1000-")] if length == 1000 else []
+    assert server.seen == [*ranged, ("good", None)]
+
+
+def test_wrong_leftover_is_blamed_on_the_address_only_once(server, tmp_path):
     target = tmp_path / "file.bin"
     target.with_name("file.bin.part").write_bytes(b"z" * len(CONTENT))
-    _get(server, target, "good")
-    assert target.read_bytes() == CONTENT
+    with pytest.raises(OSError, match="SHA-384 is not the pinned one"):
+        _get(server, target, "corrupt")
+    assert server.seen == [("corrupt", None)]
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_resumed_part_of_something_else_is_fetched_anew_once(server, tmp_path):
-    target = tmp_path / "file.bin"
-    target.with_name("file.bin.part").write_bytes(b"z" * 5000)
-    _get(server, target, "good")
-    assert target.read_bytes() == CONTENT
-    assert server.seen == [("good", "bytes=5000-"), ("good", None)]
+@pytest.mark.parametrize("mode", ["html", "disguised", "endless", "corrupt", "short"])
+def test_nothing_continues_what_is_known_to_be_wrong(server, tmp_path, mode):
+    _get(server, tmp_path / "file.bin", mode, "good")
+    assert server.seen == [(mode, None), ("good", None)]
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
 
-def test_a_leftover_web_page_is_not_continued(server, tmp_path):
-    target = tmp_path / "file.bin"
-    target.with_name("file.bin.part").write_bytes(b"<html>" + b"z" * 5000)
-    _get(server, target, "good")
+def test_garbage_that_broke_off_costs_one_more_request(server, tmp_path):
+    _get(server, tmp_path / "file.bin", "garbage", "good")
+    assert server.seen == [("garbage", None), ("good", "bytes=70000-"), ("good", None)]
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+def test_web_page_left_by_an_earlier_try_is_not_continued(server, tmp_path):
+    (tmp_path / "file.bin.part").write_bytes(b"<html>sign in</html>")
+    _get(server, tmp_path / "file.bin", "good")
     assert server.seen == [("good", None)]
 
 
-def test_another_range_than_asked_for_is_refused(server, tmp_path):
-    target = tmp_path / "file.bin"
-    target.with_name("file.bin.part").write_bytes(CONTENT[:5000])
-    with pytest.raises(OSError, match="sent another part than the one from byte 5000 on"):
-        _get(server, target, "shifted")
-    assert not target.exists()
+def test_another_range_than_the_asked_one_is_refused(server, tmp_path):
+    part = tmp_path / "file.bin.part"
+    part.write_bytes(CONTENT[:2000])
+    with pytest.raises(OSError, match="sent another part than the one from byte 2000 on"):
+        _get(server, tmp_path / "file.bin", "shifted")
+    assert part.read_bytes() == CONTENT[:2000]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"<html>", b"\xef\xbb\xbf<!doctype HTML>", b" \n<?xml version='1.0'?><Error>", b"<HEAD>"],
+)
+def test_web_pages_are_known_by_their_first_bytes(start):
+    assert looks_like_web_page(start)
+
+
+@pytest.mark.parametrize("start", [b"", b"PK\x03\x04<html>", b"{}", b"<", b"a <html>"])
+def test_other_bytes_are_no_web_page(start):
+    assert not looks_like_web_page(start)
 
 
 def test_present_file_is_checked_and_not_fetched_again(server, tmp_path):
