@@ -1,97 +1,139 @@
-"""Bytes to tensors: reads checkpoint files without executing anything, and says what else they are.
+"""Reading weight files that nobody vouches for: what a file is, and the tensors it holds.
 
-Only plain tensors get through: dense, on the CPU, float32, float16 or bfloat16 (int64 for the
-counters of norm layers).
+A file is recognised by its content before any reader sees it, so that a sign-in page or another
+framework's file is called what it is. Nothing in a file is ever executed.
 """
 
 from __future__ import annotations
 
 import pickle
 import re
+import struct
+import warnings
 import zipfile
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from .registry import backbone_names
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from .download import looks_like_web_page
 
 SUFFIXES = (".safetensors", ".h5", ".pth", ".pt")
-# What files that are no checkpoints start with, and what to call them.
-_OTHERS: tuple[tuple[bytes, str], ...] = (
-    (
-        rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml|!--)",
-        "an HTML or XML page, not a file",
-    ),
-    (rb"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras?); DeblurGAN-v2's .h5 is a torch.save file"),
-    (rb"\s*[{\[]\s*[\"\[{\]}0-9]", "JSON text"),
-    (rb"version https://git-lfs", "a Git LFS pointer; run git lfs pull"),
-    (rb"\x08[\x01-\x10]\x12", "an ONNX file"),
-)
+_SAFETENSORS, _TORCH = "safetensors", "torch"
+_START = 4096  # bytes looked at; HDF5 may begin at 512, 1024 or 2048
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+# torch.save's number 0x1950a86a20f9469cfc6c as pickled before the zip format (torch < 1.6).
+_LEGACY_MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+_MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
+_HOW_TO_SAVE = "save the network's state_dict with torch.save (.pth), or as .safetensors"
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Names and tensors of a file, and its metadata (``.safetensors`` only).
+    """Name -> whatever the file holds under it (not checked to be a tensor), and its metadata.
 
     Raises:
-        ValueError: another ending, empty, damaged, something else, or holding Python objects.
+        ValueError: not a file of these formats, damaged, under another format's suffix, or
+            holding Python objects, which are never made.
+        OSError: it cannot be read.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path}: checkpoints end in {', '.join(SUFFIXES)}")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path}: the file is empty; fetch it again")
-    if kind := _something_else(path):
-        raise ValueError(f"{path}: {kind}; fetch it again or give another file")
-    if path.suffix.lower() == ".safetensors":
+    suffix, content = path.suffix.lower(), _content(path)
+    known = {_SAFETENSORS: ".safetensors", _TORCH: ".pth"}
+    if suffix not in SUFFIXES:
+        hint = f"it {content}"
+        if content in known:
+            hint = f"this one holds {content} data: rename it to end in {known[content]}"
+        raise ValueError(f"{path}: checkpoints end in {', '.join(SUFFIXES)}; {hint}")
+    if content not in known:
+        raise ValueError(f"{path}: {content}")
+    if (suffix == ".safetensors") != (content == _SAFETENSORS):
+        raise ValueError(
+            f"{path}: holds {content} data under another format's ending; "
+            f"rename it to end in {known[content]}"
+        )
+    if content == _SAFETENSORS:
         return _read_safetensors(path)
     return _read_torch(path), {}
 
 
-def _something_else(path: Path) -> str:
-    """What a file is that only pretends to be a checkpoint; empty if it may be one."""
+def shown(text: object, limit: int = 120) -> str:
+    """A foreign text as it may stand in a message: printable, one line, not longer than that."""
+    plain = "".join(c if c.isprintable() else "?" for c in str(text))
+    return plain if len(plain) <= limit else plain[: limit - 3] + "..."
+
+
+def _content(path: Path) -> str:
+    """``safetensors``, ``torch``, or what else the file seems to be, as the end of a sentence."""
     with path.open("rb") as stream:
-        start = stream.read(512)
-    if not start.strip(b"\0"):
-        return "holds nothing but zeros where it starts"
-    others = _OTHERS
-    if path.suffix.lower() == ".safetensors":
-        others = others[:2] + others[3:4]  # its length and JSON header may look like the rest
-    return next((name for pattern, name in others if re.match(pattern, start, re.I)), "")
+        start = stream.read(_START)
+    length = int.from_bytes(start[:8], "little")
+    if start[8:9] == b"{" and length <= _MAX_HEADER_BYTES:
+        return _SAFETENSORS
+    if start.startswith(b"PK\x03\x04"):
+        return _zip_content(path)
+    if start.startswith(b"\x80"):
+        if _LEGACY_MAGIC in start[:64]:
+            return _TORCH
+        return f"looks like a plain pickle, which could run code when read; {_HOW_TO_SAVE}"
+    return _foreign_content(start)
+
+
+def _zip_content(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {PurePosixPath(name).name for name in archive.namelist()}
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error):
+        return _TORCH  # damaged; torch's own reader says how
+    if "constants.pkl" in names:
+        return f"looks like a TorchScript archive; {_HOW_TO_SAVE}"
+    if "data.pkl" not in names:
+        return f"looks like a zip archive that torch.save did not write; {_HOW_TO_SAVE}"
+    return _TORCH
+
+
+def _foreign_content(start: bytes) -> str:
+    if not start:
+        return "the file is empty; fetch it again"
+    if looks_like_web_page(start):
+        return "looks like an HTML page, as servers send to sign in; fetch the file itself"
+    if any(start.startswith(_HDF5, offset) for offset in (0, 512, 1024, 2048)):
+        return f"looks like an HDF5 file (Keras?); {_HOW_TO_SAVE}"
+    if start.startswith(b"version https://git-lfs"):
+        return "looks like a Git LFS pointer; fetch the file itself with git lfs pull"
+    if start.startswith(b"\x1f\x8b"):
+        return "looks like a gzip archive; unpack it"
+    if re.match(rb"\x08[\x01-\x10]\x12", start):  # its first fields: IR version, producer's name
+        return f"looks like an ONNX file, which is made from a checkpoint; {_HOW_TO_SAVE}"
+    if not any(start):
+        return "begins with nothing but zeros, as a broken download leaves it; fetch it again"
+    if all(byte >= 0x20 or byte in b"\t\r\n" for byte in start):
+        kind = "JSON" if start.lstrip().startswith((b"{", b"[")) else "text"
+        return f"looks like {kind}, not weights; fetch the file itself"
+    return f"begins like no checkpoint (with {start[:8].hex(' ')}); fetch it again"
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     try:
         with safe_open(path, framework="pt") as stream:
             metadata = stream.metadata() or {}
             return {name: stream.get_tensor(name) for name in stream.keys()}, metadata  # noqa: SIM118
-    except (SafetensorError, AttributeError, KeyError) as error:
-        # The last two: a type of number that this torch or safetensors does not know.
-        message = f"{path}: not a whole .safetensors file ({_first(error)}); fetch or save it again"
+    except Exception as error:
+        # Besides SafetensorError, types that torch lacks raise what they like.
+        message = (
+            f"{path}: not a whole .safetensors file ({_reason(error)}); fetch or save it again"
+        )
         raise ValueError(message) from error
 
 
 def _read_torch(path: Path) -> dict[str, Any]:
     import torch
 
-    _refuse_torchscript(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error) or "Unsupported global" in str(error):
-            raise ValueError(
-                f"{path}: refused, as it holds Python objects besides tensors and loading them "
-                "would run their code; ask its author for a .safetensors file or a plain state dict"
-            ) from error
-        raise _not_whole(path, error) from error
-    except (RuntimeError, EOFError, KeyError, AttributeError, OSError, ValueError) as error:
-        raise _not_whole(path, error) from error
-    except (TypeError, IndexError, UnicodeDecodeError, AssertionError, OverflowError) as error:
-        # What the unpickler makes of random bytes.
-        raise _not_whole(path, error) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about kinds of tensors that are refused later
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # A damaged pickle can raise anything at all, and none of it is our fault.
+        raise ValueError(f"{path}: {_refusal(error)}") from error
     for key in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -100,77 +142,19 @@ def _read_torch(path: Path) -> dict[str, Any]:
     return content
 
 
-def _not_whole(path: Path, error: BaseException) -> ValueError:
-    return ValueError(f"{path}: not a whole torch checkpoint ({_first(error)}); fetch it again")
-
-
-def _refuse_torchscript(path: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError):
-        return
-    if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
-        raise ValueError(
-            f"{path}: a TorchScript archive, which is code; save its state_dict() instead"
+def _refusal(error: Exception) -> str:
+    wanted = re.search(r"\bGLOBAL (\S+)", str(error))  # "Unsupported global: GLOBAL os.system ..."
+    if isinstance(error, pickle.UnpicklingError) and wanted:
+        return (
+            f"refused, as it holds Python objects besides tensors ({shown(wanted[1], 60)}) and "
+            "loading them would run their code; ask its author for a .safetensors file or a "
+            "plain state dict"
         )
+    return f"not a whole torch checkpoint ({_reason(error)}); fetch it again"
 
 
-def check_metadata(
-    metadata: Mapping[str, str], path: Path, *, backbone: str, decoder_norm: str
-) -> None:
-    """Whether a header says what the tensors say.
-
-    Raises:
-        ValueError: an unknown word, or a contradiction.
-    """
-    from .norm import DECODER_NORMS, NORM_MODES
-
-    for key, known, found in (
-        ("backbone", backbone_names(), backbone),
-        ("decoder_norm", tuple(DECODER_NORMS), decoder_norm),
-        ("norm", NORM_MODES, None),
-    ):
-        said = metadata.get(key)
-        if said is None:
-            continue
-        if said not in known:
-            raise ValueError(
-                f"{path}: its header gives {key} as {said!r}; known are {', '.join(known)}"
-            )
-        if found is not None and said != found:
-            raise ValueError(
-                f"{path}: its header gives {key} as {said!r}, but its tensors are {found}; "
-                "one of the two was altered"
-            )
-
-
-def as_float32(name: str, tensor: object, path: Path) -> Tensor:
-    """A tensor as inference takes it: float32, or int64 for a norm layer's counter.
-
-    Raises:
-        ValueError: not a tensor, or of a kind that cannot be a weight.
-    """
-    import torch
-
-    if not isinstance(tensor, torch.Tensor):
-        raise ValueError(f"{path}: {name} is a {type(tensor).__name__}, not a tensor")
-    kind = str(tensor.dtype).removeprefix("torch.")
-    if tensor.layout != torch.strided or tensor.is_quantized:
-        kind = f"{'quantised' if tensor.is_quantized else 'sparse'} {kind}"
-    elif tensor.device.type != "cpu":
-        kind = f"{kind} without contents (device {tensor.device.type})"
-    elif name.endswith("num_batches_tracked"):
-        if tensor.dtype == torch.int64:
-            return tensor
-    elif tensor.dtype in (torch.float32, torch.float16, torch.bfloat16):
-        return tensor.float()
-    raise ValueError(
-        f"{path}: {name} is {kind}; weights are dense float32, float16 or bfloat16 (counters "
-        "int64), so convert and save it again"
-    )
-
-
-def _first(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")[:120]
+def _reason(error: Exception) -> str:
+    # torch wraps the unpickler's reason into advice to load without protection: not to be shown.
+    text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
+    first = (text.splitlines() or [""])[0].split(". ")[0].rstrip(".")
+    return shown(first or type(error).__name__)

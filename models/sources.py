@@ -80,11 +80,18 @@ def resolve_source(source: str, *, progress: Progress | None = None) -> Path:
         return path
     path = Path(source)
     if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "no such file"
         raise FileNotFoundError(
-            f"checkpoint {source}: {kind}; give a file, zoo:<backbone> or released"
+            f"checkpoint {source}: {_not_a_file(path)}; give a file, zoo:<backbone> or released"
         )
     return path
+
+
+def _not_a_file(path: Path) -> str:
+    if path.is_dir():
+        return "is a folder"
+    if path.is_symlink() and not path.exists():
+        return f"is a link to {os.readlink(path)}, which is not there"  # noqa: PTH115 - any text
+    return "is not a regular file" if path.exists() else "no such file"
 
 
 def cache_folder() -> Path:
