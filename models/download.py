@@ -44,10 +44,8 @@ def download(
 ) -> None:
     """Bring a file of known size and hash to ``target``; nothing happens if it is there already.
 
-    Addresses are tried in order. What arrived before a connection broke stays in
-    ``<target>.part`` and the next try continues from there; if the whole then has another hash,
-    the same address is asked once more from the start. What is known to be wrong is deleted at
-    once. The file is renamed to ``target`` only when size and SHA-384 are right.
+    Addresses are tried in order. What came before a connection broke waits in ``<target>.part``
+    to be continued; should the whole be wrong then, the same address is asked from the start.
 
     Raises:
         ValueError: ``target`` exists and is not the pinned file.
@@ -58,7 +56,7 @@ def download(
             raise ValueError(f"{target}: not the pinned file (size or hash differ); delete it")
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
+    part = target.with_name(f"{target.name}.part")
     wanted = _Wanted(part, size_bytes, sha384, timeout_s, progress)
     answers: list[str] = []
     for address in addresses:
@@ -66,11 +64,10 @@ def download(
             while not _fetch_pinned(address, wanted):
                 pass  # what was there before was wrong; once more, from the start
         except (OSError, HTTPException, ValueError) as error:
-            reason = getattr(error, "reason", None) or error
-            answers.append(f"{address}: {reason}")
-            continue
-        os.replace(part, target)  # noqa: PTH105 - atomic on every platform
-        return
+            answers.append(f"{address}: {getattr(error, 'reason', None) or error}")
+        else:
+            os.replace(part, target)  # noqa: PTH105 - atomic on every platform
+            return
     raise OSError(
         f"could not download {target.name}: {'; '.join(answers)}. "
         f"Fetch it by hand and put it at {target}, or run again to continue"
