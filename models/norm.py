@@ -8,13 +8,15 @@ and folds into the convolution before it.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from .convolution import last_conv, replace_last_conv
 
@@ -54,7 +56,17 @@ def _by_picture(norm: nn.BatchNorm2d | nn.InstanceNorm2d, image: Tensor) -> Tens
 
     For one picture this is what BatchNorm and InstanceNorm compute in training.
     """
+    _check_maps(image)
     return F.instance_norm(image, weight=norm.weight, bias=norm.bias, eps=norm.eps)
+
+
+def _check_maps(image: Tensor) -> None:
+    """ValueError for maps of 1x1, which the pyramid has at 1/32 of a 32x32 picture."""
+    if image.shape[2] * image.shape[3] == 1:
+        raise ValueError(
+            "live norms take the statistics of a map, and one of 1x1 has none; "
+            "use pictures larger than 32x32 (32x64 is enough), or frozen norms"
+        )
 
 
 DECODER_NORMS: dict[str, type[BatchNorm] | type[InstanceNorm]] = {
@@ -120,40 +132,49 @@ def reestimate(generator: nn.Module, pictures: Iterable[Tensor]) -> int:
         How many batches were used.
 
     Raises:
-        ValueError: no picture, or statistics that are not finite.
+        ValueError: no picture, pictures of 32x32, or statistics that are not
+            finite. The network is as before then.
     """
-    layers = norms(generator)
-    sums = {
-        name: (torch.zeros(n.num_features), torch.zeros(n.num_features))
-        for name, n in layers.items()
-    }
-    hooks = [
-        norm.register_forward_pre_hook(_accumulate(sums[name])) for name, norm in layers.items()
-    ]
-    before = {name: (norm.live, norm.training) for name, norm in layers.items()}
-    count = 0
-    try:
-        for norm in layers.values():
-            norm.live = True
-            norm.eval()
+    sums: dict[str, tuple[Tensor, Tensor]] = {}
+    with _watched(generator, sums):
+        count = 0
         for picture in pictures:
             generator(picture)
             count += 1
+    if count == 0:
+        raise ValueError("re-estimating norm statistics needs at least one picture")
+    for name, (mean, variance) in sums.items():  # all, before any layer is changed
+        if not (torch.isfinite(mean).all() and torch.isfinite(variance).all()):
+            raise ValueError(f"statistics of {name} are not finite; are the pictures?")
+    for name, norm in norms(generator).items():
+        _store(norm, sums[name][0] / count, sums[name][1] / count, count)
+    return count
+
+
+@contextlib.contextmanager
+def _watched(generator: nn.Module, sums: dict[str, tuple[Tensor, Tensor]]) -> Generator[None]:
+    """All norms live, and each one's input means and variances added up in ``sums``, by name."""
+    layers = norms(generator)
+    before = {name: (norm.live, norm.training) for name, norm in layers.items()}
+    hooks: list[RemovableHandle] = []
+    try:
+        for name, norm in layers.items():
+            sums[name] = (torch.zeros(norm.num_features), torch.zeros(norm.num_features))
+            hooks.append(norm.register_forward_pre_hook(_accumulate(sums[name])))
+            norm.live = True
+            norm.eval()
+        yield
     finally:
         for hook in hooks:
             hook.remove()
         for name, norm in layers.items():
             norm.live, norm.training = before[name]
-    if count == 0:
-        raise ValueError("re-estimating norm statistics needs at least one picture")
-    for name, norm in layers.items():
-        _store(norm, name, sums[name][0] / count, sums[name][1] / count, count)
-    return count
 
 
 def _accumulate(sums: tuple[Tensor, Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
     def hook(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         image = inputs[0].float()  # (N, C, H, W)
+        _check_maps(image)
         variance, mean = torch.var_mean(image, dim=(2, 3))  # unbiased, (N, C)
         sums[0].add_(mean.mean(dim=0).cpu())
         sums[1].add_(variance.mean(dim=0).cpu())
@@ -161,11 +182,7 @@ def _accumulate(sums: tuple[Tensor, Tensor]) -> Callable[[nn.Module, tuple[Tenso
     return hook
 
 
-def _store(
-    norm: BatchNorm | InstanceNorm, name: str, mean: Tensor, variance: Tensor, count: int
-) -> None:
-    if not (torch.isfinite(mean).all() and torch.isfinite(variance).all()):
-        raise ValueError(f"statistics of {name} are not finite; are the pictures 1x1 after /32?")
+def _store(norm: BatchNorm | InstanceNorm, mean: Tensor, variance: Tensor, count: int) -> None:
     running = dict(norm.named_buffers(recurse=False))
     running["running_mean"].copy_(mean)
     running["running_var"].copy_(variance)

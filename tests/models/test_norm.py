@@ -124,6 +124,50 @@ def test_reestimate_refuses_nan():
         reestimate(build_generator("mobilenet_dsc").eval(), [torch.full((1, 3, 64, 64), torch.nan)])
 
 
+@pytest.mark.parametrize(
+    ("pictures", "error", "message"),
+    [
+        ([torch.zeros(1, 3, 64, 64), torch.full((1, 3, 64, 64), torch.nan)], ValueError, "finite"),
+        ([torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 32, 32)], ValueError, "one of 1x1 has none"),
+        ([torch.zeros(1, 3, 64, 64), torch.zeros(1, 4, 64, 64)], RuntimeError, "channels"),
+        ([], ValueError, "at least one picture"),
+    ],
+)
+def test_failed_reestimate_leaves_the_network_as_it_was(pictures, error, message):
+    generator = build_generator("mobilenet_dsc").train()
+    set_norm_mode(generator, "frozen")
+    layers = norms(generator)
+    layers["fpn.td1.1"].live = True
+    layers["fpn.td2.1"].eval()
+    modes = {name: (norm.live, norm.training) for name, norm in layers.items()}
+    state = {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+    with pytest.raises(error, match=message):
+        reestimate(generator, pictures)
+    assert {name: (norm.live, norm.training) for name, norm in layers.items()} == modes
+    assert all(torch.equal(t, state[name]) for name, t in generator.state_dict().items())
+    assert not any(norm._forward_pre_hooks for norm in layers.values())
+
+
+@pytest.mark.parametrize("kind", [BatchNorm, InstanceNorm])
+def test_live_norm_of_one_pixel_says_why_not(kind):
+    norm = kind(2).eval()
+    norm.live = True
+    with pytest.raises(ValueError, match=r"larger than 32x32 \(32x64 is enough\), or frozen"):
+        norm(torch.zeros(1, 2, 1, 1))
+    assert norm(torch.tensor([[[[0.0, 2.0]], [[1.0, 1.0]]]])).flatten().tolist() == pytest.approx(
+        [-1, 1, 0, 0], abs=1e-4
+    )
+
+
+def test_the_smallest_picture_for_live_norms():
+    generator = build_generator("mobilenet_dsc").eval()
+    set_norm_mode(generator, "live")
+    with torch.no_grad():
+        assert torch.isfinite(generator(torch.zeros(1, 3, 32, 64))).all()
+        with pytest.raises(ValueError, match="one of 1x1 has none"):
+            generator(torch.zeros(1, 3, 32, 32))
+
+
 def test_unknown_mode():
     with pytest.raises(ValueError, match="frozen or live, not 'batch'"):
         set_norm_mode(build_generator("mobilenet_dsc"), "batch")
