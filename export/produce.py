@@ -117,6 +117,7 @@ def describe(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
         sha256="",
         tools={name: version for name, version in versions.items() if version},
         rewrites=graph.rewrites,
+        trained_norm=graph.checkpoint.norm,
     )
 
 

@@ -88,7 +88,9 @@ class Parity:
 class Manifest:
     """Everything that a user of an artifact must know; see the field names.
 
-    ``norm`` is ``frozen`` (running statistics, folded) or ``live`` (statistics of the picture).
+    ``norm`` is ``frozen`` (running statistics, folded) or ``live`` (statistics of the picture);
+    ``trained_norm`` is what the weights were trained for, None if nobody said: ``parity`` is
+    measured in ``norm`` and covers no difference between the two.
     ``receptive_radius_px`` is how far an output pixel sees, None for live norms (everything).
     ``macs`` counts convolutions only, at ``macs_size`` (height, width). ``freezing_psnr_db`` is
     the PSNR between frozen and live PyTorch outputs if a checkpoint trained live was frozen.
@@ -112,6 +114,7 @@ class Manifest:
     rewrites: tuple[str, ...] = ()
     calibration: Calibration | None = None
     freezing_psnr_db: float | None = None
+    trained_norm: str | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

@@ -108,4 +108,5 @@ def _manifest_of(path: Path, *, norm: str | None, size: tuple[int, int] | None) 
         bytes=size_of(path),
         sha256=checkpoint.sha256,
         tools={"torch": version_of("torch") or "?"},
+        trained_norm=checkpoint.norm,
     )

@@ -236,9 +236,23 @@ def test_live_norms_at_one_pixel_say_why_not(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_exporting_in_the_other_norm_mode_warns(tmp_path, capsys):
-    arguments = ["--backbone", "mobilenet_dsc", "--target", "onnx-fp32", "--size", "64x64"]
-    assert main([*arguments, "--norm", "live", "-o", str(tmp_path / "live.onnx")]) == 0
-    assert "trained for frozen norms and are exported with live ones" in capsys.readouterr().err
-    assert main([*arguments, "-o", str(tmp_path / "frozen.onnx")]) == 0
-    assert "trained for" not in capsys.readouterr().err
+def test_exporting_in_the_other_norm_mode_warns(tmp_path, capsys, released_h5):
+    def export(*source, norm):
+        size = ["--size", "64x64", "--json", "--force", "-o", str(tmp_path / "net.onnx")]
+        assert main([*source, "--target", "onnx-fp32", "--norm", norm, *size]) == 0
+        out, err = capsys.readouterr()
+        manifest = json.loads(out)["manifest"]
+        assert manifest == json.loads((tmp_path / "net.onnx.json").read_text())
+        return manifest["norm"], manifest["trained_norm"], err
+
+    ours, released = ("--backbone", "mobilenet_dsc"), ("--checkpoint", str(released_h5))
+    norm, trained, err = export(*ours, norm="live")
+    assert (norm, trained) == ("live", "frozen")
+    assert err.startswith("deblur-export: warning: these weights were trained for frozen norms and")
+    assert "are exported with live ones" in err
+    assert "says nothing about that difference" in err
+    assert err.count("\n") == 1
+    norm, trained, err = export(*released, norm="frozen")
+    assert (norm, trained) == ("frozen", "live")
+    assert "trained for live norms and are exported with frozen ones" in err
+    assert export(*ours, norm="frozen") == ("frozen", "frozen", "")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 
@@ -65,6 +66,17 @@ def artifact(tmp_path):
 def test_round_trip(artifact):
     assert read_manifest(artifact) == _manifest()
     assert json.loads(manifest_path(artifact).read_text())["parity"]["psnr_db"] is None
+
+
+@pytest.mark.parametrize("trained", [None, "live"])
+def test_the_trained_norm_may_be_missing(trained):
+    manifest = _manifest(trained_norm=trained)
+    assert Manifest.from_dict(manifest.to_dict(), origin="here") == manifest
+    body = manifest.to_dict()
+    del body["digest"], body["trained_norm"]  # as written before the field was there
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    body["digest"] = hashlib.sha256(canonical.encode()).hexdigest()
+    assert Manifest.from_dict(body, origin="here") == _manifest(trained_norm=None)
 
 
 def test_sizes():
