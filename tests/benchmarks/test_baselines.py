@@ -74,7 +74,7 @@ def test_a_build_that_fails_says_why(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(subprocess, "run", run)
     (tmp_path / "bad.pth").write_bytes(b"?")
-    with pytest.raises(ValueError, match=r"building stock onnx: .*bad\.pth: refused"):
+    with pytest.raises(ValueError, match=r"building stock onnx: .*bad\.pth: looks like text"):
         build_apart(tmp_path / "bad.pth", SIZE, tmp_path / "stock.onnx")
 
 
