@@ -55,6 +55,9 @@ def join_team(device: str) -> Generator[Team]:
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield Team(dist.get_rank(), world, torch.device(device))
+        # Nobody leaves while another still works: a process that ends early takes its threads'
+        # connections with it, and now and then aborts on the way out.
+        dist.barrier()
     finally:
         dist.destroy_process_group()
 
