@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Mean = Callable[[Tensor], Tensor]
-PIXEL_LOSSES = ("l1", "mse", "none")
+PIXEL_LOSSES = ("l1", "mse", "psnr", "none")
+_MSE_AT_40_DB = 1e-4
 ADVERSARIAL_LOSSES = ("ragan-ls", "lsgan", "wgan-gp", "none")
 
 
 def pixel_loss(kind: str, restored: Tensor, sharp: Tensor) -> Tensor:
-    """Mean absolute (``l1``) or mean squared (``mse``) difference per value.
+    """Mean absolute (``l1``) or squared (``mse``) difference per value, or ``psnr``.
 
     Raises:
         ValueError: another kind.
@@ -29,7 +30,21 @@ def pixel_loss(kind: str, restored: Tensor, sharp: Tensor) -> Tensor:
         return F.l1_loss(restored, sharp)
     if kind == "mse":
         return F.mse_loss(restored, sharp)
-    raise ValueError(f"pixel loss must be l1 or mse, not {kind!r}")
+    if kind == "psnr":
+        return missing_decibels(restored, sharp)
+    raise ValueError(f"pixel loss must be l1, mse or psnr, not {kind!r}")
+
+
+def missing_decibels(restored: Tensor, sharp: Tensor) -> Tensor:
+    """How many dB of PSNR each picture has less than 40, averaged over pictures; at least 0.
+
+    PSNR as a loss: Chen et al., "HINet", CVPRW 2021, equation 3, also used by NAFNet (ECCV 2022).
+    Every picture counts for its own decibels, where ``l1`` and ``mse`` mostly see those that are
+    blurred the worst. 10 log10(mse / 4 / 1e-4 + 1): the range of values is 2, hence mse / 4, and
+    the 1 keeps pictures that are nearly right from outweighing the rest.
+    """
+    error = (restored - sharp).pow(2).flatten(1).mean(1) / 4
+    return 10 * torch.log10(error / _MSE_AT_40_DB + 1).mean()
 
 
 def frequency_loss(restored: Tensor, sharp: Tensor) -> Tensor:

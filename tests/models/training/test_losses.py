@@ -19,8 +19,18 @@ def test_pixel_losses_by_hand():
     sharp = torch.tensor([[[[0.0, 0.5]]]])
     assert float(losses.pixel_loss("l1", restored, sharp)) == pytest.approx((0.5 + 1.0) / 2)
     assert float(losses.pixel_loss("mse", restored, sharp)) == pytest.approx((0.25 + 1.0) / 2)
-    with pytest.raises(ValueError, match="l1 or mse, not 'huber'"):
+    with pytest.raises(ValueError, match="l1, mse or psnr, not 'huber'"):
         losses.pixel_loss("huber", restored, sharp)
+
+
+def test_missing_decibels_by_hand():
+    # Differences of 0.2 and 0.02 everywhere: mean squares / 4 are 1e-2 (20 dB) and 1e-4 (40 dB).
+    sharp = torch.zeros(2, 3, 4, 4)
+    restored = sharp.clone()
+    restored[0], restored[1] = 0.2, -0.02
+    expected = (10 * math.log10(101) + 10 * math.log10(2)) / 2
+    assert float(losses.pixel_loss("psnr", restored, sharp)) == pytest.approx(expected, rel=1e-6)
+    assert float(losses.missing_decibels(sharp, sharp)) == 0.0
 
 
 def test_frequency_loss_of_a_constant_is_its_direct_component():
