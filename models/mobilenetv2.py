@@ -6,6 +6,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from .convolution import StridedDepthwise
 from .norm import BatchNorm
 
 # (expansion t, channels c, repeats n, stride s): table 2 of the paper.
@@ -63,6 +64,8 @@ def mobilenetv2_features(count: int) -> nn.Sequential:
 def _conv_norm(
     channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, groups: int = 1
 ) -> list[nn.Module]:
+    if stride == 2 and groups == channels_in:
+        return [StridedDepthwise(channels_in), BatchNorm(channels_out)]
     conv = nn.Conv2d(
         channels_in, channels_out, kernel, stride, padding=kernel // 2, groups=groups, bias=False
     )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from edgedeblur.models.checkpoint import generator_from, load_checkpoint
+from edgedeblur.models.convolution import StridedDepthwise
 from edgedeblur.models.generator import parameter_count
 from edgedeblur.models.registry import backbone_names, build_generator, get_backbone
 
@@ -97,3 +98,17 @@ def test_unknown_names_are_refused_with_the_nearest():
         get_backbone("mobilenet-dsc")
     with pytest.raises(ValueError, match="decoder norm must be batch or instance, not 'group'"):
         build_generator("mobilenet", decoder_norm="group")
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 10)])
+def test_a_strided_depthwise_computes_the_same_in_training(size):
+    torch.manual_seed(0)
+    conv = StridedDepthwise(6).double()
+    image = torch.randn(2, 6, *size, dtype=torch.float64, requires_grad=True)
+    grown = torch.randn(2, 6, -(-size[0] // 2), -(-size[1] // 2), dtype=torch.float64)
+    answers = []
+    for training in (True, False):
+        output = conv.train(training)(image)
+        answers.append((output, *torch.autograd.grad(output, (image, conv.weight), grown)))
+    for trained, plain in zip(*answers, strict=True):
+        torch.testing.assert_close(trained, plain, rtol=1e-12, atol=1e-12)
