@@ -5,7 +5,7 @@ READY := .venv/.ready
 PHOTO := benchmarks/samples/blurry/mountains.png
 MODEL := out/mobilenet_dsc_onnx-fp32_736x1280.onnx
 
-.PHONY: demo test test-slow lint types readme results lock clean
+.PHONY: demo test test-slow lint types readme results scaling lock clean
 
 demo: $(READY)  ## a blurry photo comes back sharper through an exported artifact, with a measured table
 	$(BIN)/deblur-export --backbone mobilenet_dsc --target onnx-fp32 --output out --force
@@ -42,6 +42,16 @@ results: $(READY)  ## measure the results tables anew on this machine
 	    --json benchmarks/results/samples_$${backbone}_$${size}_2threads_cpu.json \
 	    --threads 2 --force || exit 1; \
 	done; done
+
+scaling: $(READY)  ## measure time and memory from 256x256 to 4K anew, with the plot
+	engines=; for backbone in mobilenet_dsc mobilenet; do for target in onnx-fp32 openvino-fp16; do \
+	  suffix=onnx; case $$target in openvino*) suffix=openvino;; esac; \
+	  $(BIN)/deblur-export --backbone $$backbone --target $$target --dynamic --output out --force || exit 1; \
+	  engines="$$engines --engine out/$${backbone}_$${target}_dynamic.$$suffix"; \
+	done; done; \
+	$(BIN)/deblur-bench $$engines --sizes 256x256,512x512,736x1280,1088x1920,2176x3840 \
+	  --runs 5 --warmup 1 --threads 2 --no-quality --force --report out/scaling \
+	  --json benchmarks/results/scaling_2threads_cpu.json && cp out/scaling/scaling.png docs/
 
 # torch stays below 2.15, which the TFLite converter (litert-torch 0.10) does not accept yet.
 lock:  ## resolve requirements.lock anew, for all supported Pythons at once

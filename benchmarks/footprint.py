@@ -67,18 +67,19 @@ def measure_footprint(path: Path, manifest: Manifest, size: tuple[int, int]) -> 
         from .module_counts import count_checkpoint
 
         return _footprint(path, size, count_checkpoint(path, size, norm=manifest.norm), "module")
-    # Formats without a counter yet: what the export wrote down, at the size it wrote it for.
+    # Formats without a counter yet: what the export wrote down, if it did for this size.
     if manifest.macs is None or manifest.macs_size is None:
         raise ValueError(
             f"{path}: operations in {suffix} files cannot be counted, and its manifest "
             "does not hold them; export it again"
         )
+    counted = manifest.macs if tuple(manifest.macs_size) == tuple(size) else None
     return Footprint(
         bytes=size_of(path),
         params=manifest.params,
-        size=manifest.macs_size,
-        macs=manifest.macs,
-        flops=2 * manifest.macs,
+        size=size,
+        macs=counted,
+        flops=None if counted is None else 2 * counted,
         macs_elementwise=None,
         macs_paper=None,
         counted_from="manifest",

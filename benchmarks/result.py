@@ -28,8 +28,9 @@ class Footprint:
         params: Weights that inference touches, without running statistics. Folded norms and
             fused convolutions show as they are in the file.
         size: (height, width) that the operations are counted at.
-        macs: Multiply-adds of convolutions and matrix products.
-        flops: ``2 * macs``.
+        macs: Multiply-adds of convolutions and matrix products; None where the format cannot be
+            read and the manifest counted at another size.
+        flops: ``2 * macs``, or None as they are.
         macs_elementwise: ``macs`` plus element-wise work, as ptflops counts (`footprint`).
         macs_paper: ``macs_elementwise`` with the backbone counted twice, as the DeblurGAN-v2
             paper's table does; None for files in which the backbone cannot be told apart.
@@ -41,8 +42,8 @@ class Footprint:
     bytes: int
     params: int
     size: tuple[int, int]
-    macs: int
-    flops: int
+    macs: int | None
+    flops: int | None
     macs_elementwise: int | None
     macs_paper: int | None
     counted_from: str

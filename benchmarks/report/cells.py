@@ -45,13 +45,17 @@ def size_columns() -> tuple[Column, ...]:
         Column("HxW", _size),
         Column("MiB", _footprint(lambda f: f"{f.bytes / _MIB:.2f}")),
         Column("params M", _footprint(lambda f: f"{f.params / 1e6:.2f}")),
-        Column("GMACs conv", _footprint(lambda f: f"{f.macs / 1e9:.2f}")),
+        Column("GMACs conv", _footprint(lambda f: _billions(f.macs, 2))),
         Column(
             "MiB moved",
             _footprint(lambda f: f"{f.bytes_moved / 2**20:.0f}" if f.bytes_moved else "-"),
         ),
-        Column("GFLOPs = 2x", _footprint(lambda f: f"{f.flops / 1e9:.1f}")),
+        Column("GFLOPs = 2x", _footprint(lambda f: _billions(f.flops, 1))),
     )
+
+
+def _billions(count: int | None, digits: int) -> str:
+    return NONE if count is None else f"{count / 1e9:.{digits}f}"
 
 
 def time_columns(*, sweep: bool = False) -> tuple[Column, ...]:

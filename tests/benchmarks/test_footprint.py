@@ -169,3 +169,14 @@ def test_grouped_and_transposed_modules_by_hand():
     # bias 1, norm 2, ReLU6 1 per element of six half-size maps; tanh 1 at full size
     assert counts.macs_elementwise - counts.macs == 4 * 6 * half + 3 * SIZE[0] * SIZE[1]
     assert counts.params == 6 * 9 + 6 + 12 + 6 * 3 * 16
+
+
+def test_a_format_without_a_counter_has_operations_only_at_its_manifests_size(tmp_path):
+    path = write_artifact(tmp_path / "a.onnx", sharpening(), size=None)
+    manifest = read_manifest(path)
+    unread = path.rename(tmp_path / "a.other")
+    same = measure_footprint(unread, manifest, manifest.macs_size)
+    assert (same.macs, same.flops) == (manifest.macs, 2 * manifest.macs)
+    other = measure_footprint(unread, manifest, (128, 32))
+    assert (other.size, other.macs, other.flops) == ((128, 32), None, None)
+    assert other.params == same.params
