@@ -32,7 +32,7 @@ readme: $(READY)  ## rewrite the README's generated tables
 results: $(READY)  ## measure the results tables anew on this machine
 	for backbone in mobilenet_dsc mobilenet; do for size in 736x1280 256x256; do \
 	  engines=; \
-	  for target in onnx-fp32 onnx-fp16 openvino-fp32 openvino-fp16; do \
+	  for target in onnx-fp32 onnx-fp16 onnx-int8 openvino-fp32 openvino-fp16 openvino-int8; do \
 	    $(BIN)/deblur-export --backbone $$backbone --target $$target --size $$size \
 	      --output out --force || exit 1; \
 	    suffix=onnx; case $$target in openvino*) suffix=openvino;; esac; \

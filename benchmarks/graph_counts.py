@@ -88,11 +88,13 @@ def count_onnx(path: Path, size: tuple[int, int]) -> Counts:
     graph = _load(path, size)
     macs = sum(_multiply_adds(graph, node) for node in graph.nodes)
     elementwise = sum(_elementwise(graph, node) for node in graph.nodes)
+    # Q/DQ pairs are notes to the runtime: what is really moved between them is not in the graph.
+    noted = any(node.op_type == "DequantizeLinear" for node in graph.nodes)
     return Counts(
         params=_params(graph),
         macs=macs,
         macs_elementwise=macs + elementwise,
-        bytes_moved=sum(_bytes_moved(graph, node) for node in graph.nodes),
+        bytes_moved=None if noted else sum(_bytes_moved(graph, node) for node in graph.nodes),
     )
 
 

@@ -19,7 +19,7 @@ from edgedeblur.export.registry import (  # pyright: ignore[reportMissingImports
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-ROOMS = ("models", "export", "runtimes", "benchmarks")
+ROOMS = ("models", "quantize", "export", "runtimes", "benchmarks")
 
 
 def main(argv: list[str] | None = None) -> int:

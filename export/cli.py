@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,7 @@ from .summary import list_targets, print_summary, print_tuning
 
 if TYPE_CHECKING:
     from ..models.checkpoint import Checkpoint
+    from ..runtimes.artifact import Manifest
     from .graph import ExportSpec
     from .rewrite import Step
 
@@ -76,6 +79,33 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
 def _add_how(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
+        "--calib",
+        type=Path,
+        metavar="DIR",
+        help="int8: blurry pictures, or a dataset of pairs, that set the ranges (default: the "
+        "packaged samples)",
+    )
+    add(
+        "--calib-count",
+        type=_count,
+        default=64,
+        metavar="N",
+        help="int8: crops at the export size, drawn with a fixed seed (default: 64)",
+    )
+    add(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="int8: a recipe by name (static_w8a8_perchannel, ...) or a JSON file; default: what "
+        "was found for the backbone",
+    )
+    add(
+        "--max-drop",
+        type=_decibels,
+        default=0.1,
+        metavar="DB",
+        help="int8: largest loss of PSNR against sharp pictures (default: 0.1 dB)",
+    )
+    add(
         "--rewrite",
         default="auto",
         metavar="auto|none|all|LIST",
@@ -124,6 +154,8 @@ def work(arguments: argparse.Namespace) -> int:
         build_parser().error("--tune times one size; leave out --dynamic")
     from .graph import ExportSpec
 
+    if not arguments.target.needs_calibration and (arguments.calib or arguments.recipe):
+        build_parser().error(f"{arguments.target.name} is not quantised: no --calib, no --recipe")
     threads, checkpoint = _load(arguments)
     size = arguments.size or DEFAULT_SIZE
     spec = ExportSpec(arguments.target.name, size, dynamic=arguments.dynamic)
@@ -163,6 +195,7 @@ def export(
         arguments.output, target, checkpoint.backbone, spec.size, dynamic=spec.dynamic
     )
     with console(stderr=True).status("starting") as status:
+        spec = with_plan(spec, target, checkpoint, arguments, threads, status.update)
         manifest = produce(
             target,
             checkpoint,
@@ -174,11 +207,50 @@ def export(
             threads=threads,
             say=status.update,
         )
+    warn_if_unstable(manifest)
     if arguments.json:
         print_json({"artifact": str(output), "manifest": manifest.to_dict()})
     else:
         print_summary(output, manifest)
     return DONE
+
+
+def with_plan(
+    spec: ExportSpec,
+    target: Target,
+    checkpoint: Checkpoint,
+    arguments: argparse.Namespace,
+    threads: int,
+    say: Callable[[str], None],
+) -> ExportSpec:
+    """The request with its quantisation plan, for targets that need one.
+
+    Raises:
+        FileNotFoundError, ValueError: no such recipe, or no pictures to calibrate with.
+    """
+    if not target.needs_calibration:
+        return spec
+    from ..quantize.calibration import calibration_set
+    from ..quantize.plan import QuantPlan
+    from ..quantize.recipe import read_recipe
+
+    recipe = read_recipe(arguments.recipe, checkpoint.backbone)
+    say("reading calibration pictures")
+    pictures = calibration_set(arguments.calib, spec.size, count=arguments.calib_count)
+    plan = QuantPlan(recipe, pictures, arguments.max_drop, threads, say)
+    return dataclasses.replace(spec, quantise=plan)
+
+
+def warn_if_unstable(manifest: Manifest) -> None:
+    """Say on stderr that the calibration pictures' halves disagree."""
+    from ..quantize.plan import UNSTABLE_DB
+
+    cost = manifest.quantisation
+    if cost is not None and cost.stability_db is not None and cost.stability_db > UNSTABLE_DB:
+        sys.stderr.write(
+            f"deblur-export: warning: the two halves of the calibration pictures give networks "
+            f"{cost.stability_db:.3f} dB apart; calibrate on more pictures (--calib)\n"
+        )
 
 
 def chosen_rewrites(text: str, target: Target, backbone: str, norm: str) -> tuple[Step, ...]:
@@ -214,6 +286,7 @@ def run_tuning(
                 threads=threads)  # fmt: skip
 
     with console(stderr=True).status("starting") as status:
+        spec = with_plan(spec, target, checkpoint, arguments, threads, status.update)
         measured = tune(target, checkpoint, spec, arguments.output, table, threads=threads,
                         rounds=arguments.rounds, build=build, say=status.update)  # fmt: skip
     if arguments.json:
@@ -284,6 +357,16 @@ def _threads(text: str) -> int:
     if not text.isdigit() or int(text) > 1024:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads (0 means all)")
     return int(text)
+
+
+def _decibels(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0.0 <= value <= 100.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a loss in dB, 0 to 100")
+    return value
 
 
 def _count(text: str) -> int:

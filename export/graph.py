@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ..models.checkpoint import Checkpoint
     from ..models.generator import Generator
+    from ..quantize.plan import QuantPlan
 
 INPUT_NAME, OUTPUT_NAME = "image", "deblurred"
 
@@ -44,12 +45,14 @@ class ExportSpec:
         size: (height, width) in pixels, multiples of 32; with ``dynamic`` the size to trace at.
         dynamic: Whether height and width stay free.
         embed: Text that goes into the artifact where its format has room.
+        quantise: How, for targets that are quantised.
     """
 
     target: str
     size: tuple[int, int]
     dynamic: bool = False
     embed: dict[str, str] = field(default_factory=dict)
+    quantise: QuantPlan | None = None
 
     def tensor(self, name: str) -> TensorSpec:
         """float32 NCHW RGB in [-1, 1] of the requested size, with one picture per batch."""

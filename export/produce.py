@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 from ..models.counting import conv_macs
 from ..models.generator import SIZE_MULTIPLE
 from ..models.receptive import receptive_radius_px
-from ..runtimes.artifact import CheckpointInfo, Manifest, manifest_path, manifest_text
+from ..runtimes.artifact import Calibration, CheckpointInfo, Manifest, manifest_path, manifest_text
 from ..runtimes.files import check_writable, replacing_all, sha256_of, size_of
 from ..runtimes.optional import require, version_of
+from ..runtimes.probes import load_probes
 from ..runtimes.registry import runtime_for
 from .graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
 from .registry import Target
-from .verify import compare_outputs, load_probes, measure_parity, run_reference
+from .verify import PARITY_PICTURES, compare_outputs, measure_parity, run_reference
 
 if TYPE_CHECKING:
     from ..models.checkpoint import Checkpoint
+    from ..quantize.plan import Quantised
     from .rewrite import Step
 
 Say = Callable[[str], None]
@@ -90,10 +92,10 @@ def _converted(
     draft = describe(target, graph, spec)
     spec = dataclasses.replace(spec, embed={EMBED_KEY: json.dumps(draft.to_dict())})
     say(f"converting to {target.name}")
-    target.convert(graph, spec, path)
+    quantised = target.convert(graph, spec, path)
     manifest = dataclasses.replace(draft, bytes=size_of(path), sha256=sha256_of(path))
     say("running it on real pictures and comparing with PyTorch")
-    return _verified(manifest, target, graph, path, spec, threads)
+    return _verified(manifest, target, graph, path, spec, threads, quantised)
 
 
 def describe(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
@@ -118,7 +120,16 @@ def describe(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
         tools={name: version for name, version in versions.items() if version},
         rewrites=graph.rewrites,
         trained_norm=graph.checkpoint.norm,
+        calibration=_calibration(spec),
     )
+
+
+def _calibration(spec: ExportSpec) -> Calibration | None:
+    plan = spec.quantise
+    if plan is None:
+        return None
+    pictures = plan.calibration
+    return Calibration(len(pictures.crops), pictures.list_sha256, plan.recipe.name, pictures.origin)
 
 
 def _verified(
@@ -128,13 +139,18 @@ def _verified(
     path: Path,
     spec: ExportSpec,
     threads: int,
+    quantised: Quantised | None,
 ) -> Manifest:
-    probes = load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic)
+    probes = load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=PARITY_PICTURES)
     runner_class = runtime_for(path).runner
     with runner_class(path, manifest, threads=threads, device="cpu") as runner:
         parity = measure_parity(
             runner, graph.reference, probes, tolerance_psnr_db=target.tolerance_psnr_db
         )
+        if quantised is not None:
+            from .quantised import with_cost
+
+            manifest = with_cost(manifest, runner, graph, spec, quantised)
     freezing = None
     if graph.norm == "frozen" and graph.checkpoint.norm == "live":
         freezing = freezing_psnr_db(graph, spec)
@@ -150,7 +166,7 @@ def freezing_psnr_db(graph: Graph, spec: ExportSpec) -> float:
 
     live = generator_from(graph.checkpoint, norm="live")
     values: list[float] = []
-    for probe in load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic):
+    for probe in load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=PARITY_PICTURES):
         frozen_output = run_reference(graph.reference, probe.image)
         live_output = run_reference(live, probe.image)
         values.append(compare_outputs(frozen_output, live_output, probe)[0])

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from ..runtimes.optional import available
 
 if TYPE_CHECKING:
+    from ..quantize.plan import Quantised
     from .graph import ExportSpec, Graph
 
-Convert = Callable[["Graph", "ExportSpec", Path], None]
+# What a quantised target answers is measured further; the others answer nothing.
+Convert = Callable[["Graph", "ExportSpec", Path], "Quantised | None"]
 
 
 @dataclass(frozen=True)

@@ -99,12 +99,31 @@ def print_summary(output: Path, manifest: Manifest) -> None:
             f"output to {_db(manifest.freezing_psnr_db)} PSNR of the live one. Use --norm live "
             "for the reference behaviour, or re-estimate and fine-tune first"
         )
+    rows |= _quantised_rows(manifest)
     from rich.table import Table
 
     table = Table(show_header=False, box=None)
     for key, value in rows.items():
         table.add_row(f"[bold]{key}[/bold]", value.replace("[", "\\["))
     console().print(table)
+
+
+def _quantised_rows(manifest: Manifest) -> dict[str, str]:
+    cost, calibration = manifest.quantisation, manifest.calibration
+    if cost is None or calibration is None:
+        return {}
+    recipe, stability = cost.recipe, cost.stability_db
+    kept = ", ".join(recipe["keep"]) or "nothing"
+    apart = "not checked (one picture)" if stability is None else f"{stability:.3f} dB apart"
+    return {
+        "recipe": f"{recipe['name']}, ranges by {recipe['observer']}, in float: {kept}",
+        "calibrated on": f"{calibration.images} crops of {calibration.origin}; its two halves: "
+        f"{apart}",
+        "against sharp": f"PSNR {-cost.psnr_drop_db:+.3f} dB ({cost.max_drop_db:g} dB loss "
+        f"allowed), SSIM {-cost.ssim_drop:+.5f}, worst {cost.worst_picture} "
+        f"{-cost.worst_drop_db:+.3f} dB, on {cost.pictures} samples; against the float network: "
+        f"PSNR {_db(cost.psnr_to_float_db)}, residual SNR {_db(cost.residual_snr_db)}",
+    }
 
 
 def _billions(value: int | None) -> str:
@@ -125,7 +144,9 @@ def print_tuning(key: str, measured: Sequence[Measured], chosen: Measured, table
 
     shown = Table(title=f"{key}: milliseconds, in turns on this machine", title_justify="left")
     shown.add_column("rewrite", overflow="fold")
-    for heading in ("median", "quartile", "fastest", "x none"):
+    drops = any(m.psnr_drop_db is not None for m in measured)
+    headings = ("median", "quartile", "fastest", "x none", *(("dB lost",) if drops else ()))
+    for heading in headings:
         shown.add_column(heading, justify="right")
     stock = next(m for m in measured if m.rewrite == "none")
     for m in measured:
@@ -136,6 +157,7 @@ def print_tuning(key: str, measured: Sequence[Measured], chosen: Measured, table
             f"{m.quartile_ms:.1f}",
             f"{m.fastest_ms:.1f}",
             f"{stock.quartile_ms / m.quartile_ms:.3f}",
+            *(() if m.psnr_drop_db is None else (f"{m.psnr_drop_db:.4f}",)),
         )
     console().print(shown)
     console().print(f"* goes into {table}, which --rewrite auto reads", markup=False)

@@ -17,9 +17,12 @@ from .registry import Target, register
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from ..quantize.plan import Quantised
+
 # 18 is what torch.onnx.export writes natively; every runtime we target reads it.
 OPSET = 18
 MULTIPLE = 32
+INT8_TOLERANCE_DB = 35.0  # on every picture; what counts, the drop against sharp, has its own gate
 _MAX_SIDE_32NDS = 1024  # upper bound that torch.export needs for a free side
 # Live statistics in half precision lose the variance; these few numbers per channel stay fp32.
 _FLOAT32_OPS = ("ReduceMean", "Sqrt", "Div")
@@ -27,12 +30,34 @@ _FLOAT32_OPS = ("ReduceMean", "Sqrt", "Div")
 
 def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> None:
     """Write a float32 ONNX file."""
-    _save(to_model(graph, spec), spec, path)
+    save_model(to_model(graph, spec), spec, path)
 
 
 def convert_fp16(graph: Graph, spec: ExportSpec, path: Path) -> None:
     """Write an ONNX file with float16 weights and activations, float32 at its border."""
-    _save(to_half(to_model(graph, spec)), spec, path)
+    save_model(to_half(to_model(graph, spec)), spec, path)
+
+
+def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Quantised:
+    """Write an ONNX file with Q/DQ pairs: int8 weights, 8-bit activations, float border."""
+    done = to_quantised(graph, spec)
+    save_model(done.model, spec, path)
+    return done
+
+
+def to_quantised(graph: Graph, spec: ExportSpec) -> Quantised:
+    """Trace, calibrate and quantise as ``spec.quantise`` says.
+
+    Raises:
+        ValueError: no plan, or live norms, whose statistics are not for 8 bits.
+    """
+    from ..quantize.plan import run_plan
+
+    if spec.quantise is None:
+        raise ValueError(f"{spec.target} needs calibration pictures")
+    if graph.norm != "frozen":
+        raise ValueError(f"{spec.target} needs frozen norms; use --norm frozen")
+    return run_plan(to_model(graph, spec), spec.quantise)
 
 
 def to_model(graph: Graph, spec: ExportSpec) -> ModelProto:
@@ -66,7 +91,15 @@ def to_model(graph: Graph, spec: ExportSpec) -> ModelProto:
         )
         model = onnxslim.slim(program.model_proto)
     _name_sides(model, spec)
+    _name_nodes(model)
     return model
+
+
+def _name_nodes(model: ModelProto) -> None:
+    """Call convolutions after their weights, which errors and recipes can point at."""
+    for index, node in enumerate(model.graph.node):
+        named = node.op_type in ("Conv", "ConvTranspose")
+        node.name = node.input[1].removesuffix(".weight") if named else f"{node.op_type}_{index}"
 
 
 def to_half(model: ModelProto) -> ModelProto:
@@ -110,7 +143,8 @@ def _name_sides(model: ModelProto, spec: ExportSpec) -> None:
         dimensions[2].dim_param, dimensions[3].dim_param = "height", "width"
 
 
-def _save(model: ModelProto, spec: ExportSpec, path: Path) -> None:
+def save_model(model: ModelProto, spec: ExportSpec, path: Path) -> None:
+    """Check the model and write it, with the manifest inside and nothing of this machine."""
     onnx = require("onnx", extra="onnx")
     del model.metadata_props[:]
     for node in model.graph.node:
@@ -153,6 +187,21 @@ register(
         tolerance_psnr_db=80.0,
         needs_calibration=False,
         about="ONNX, float32",
+    )
+)
+register(
+    Target(
+        name="onnx-int8",
+        format="onnx",
+        precision="int8",
+        suffix=".onnx",
+        extra="onnx",
+        build_modules=(*_BUILD, "onnxruntime"),
+        run_modules=("onnxruntime",),
+        convert=convert_int8,
+        tolerance_psnr_db=INT8_TOLERANCE_DB,
+        needs_calibration=True,
+        about="ONNX with Q/DQ pairs, int8 weights, 8-bit activations, float input and output",
     )
 )
 register(

@@ -7,9 +7,8 @@ the packaged ``rewrites.json`` is asked after it.
 from __future__ import annotations
 
 import json
-import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +19,11 @@ from ..models.sources import cache_folder
 from ..runtimes.artifact import read_manifest
 from ..runtimes.base import Runner, open_runner
 from ..runtimes.files import replacing
+from ..runtimes.machine import machine
 from .graph import ExportSpec
 from .registry import Target
 from .rewrite import parse_steps
+from .verify import ParityError
 
 if TYPE_CHECKING:
     from ..models.checkpoint import Checkpoint
@@ -60,13 +61,14 @@ class Measured:
 
     ``quartile_ms`` is the 25th percentile. Other work on the machine only ever adds time, so it
     says more about the graph than the median does on a busy machine, and less about luck than the
-    fastest run.
+    fastest run. ``psnr_drop_db`` is what quantisation cost (None where nothing was quantised).
     """
 
     rewrite: str
     median_ms: float
     quartile_ms: float
     fastest_ms: float
+    psnr_drop_db: float | None = None
 
 
 def user_table() -> Path:
@@ -126,8 +128,8 @@ def tune(
     if texts is None or rounds < 1:
         raise ValueError(f"nothing to tune for {checkpoint.backbone} in {rounds} rounds")
     paths = _built(texts, target, checkpoint, spec, folder, build, say)
-    say(f"timing {len(texts)} candidates in {rounds} rounds")
-    measured = _measure(texts, paths, spec.size, rounds=rounds, threads=threads)
+    say(f"timing {len(paths)} candidates in {rounds} rounds")
+    measured = _measure(paths, spec.size, rounds=rounds, threads=threads)
     _record(table, f"{target.name}/{checkpoint.backbone}", measured, spec, threads, rounds)
     return measured
 
@@ -140,16 +142,25 @@ def _built(
     folder: Path,
     build: Callable[[str, Path], object],
     say: Callable[[str], None],
-) -> list[Path]:
-    """The candidates' artifacts, those that are missing built."""
-    paths: list[Path] = []
+) -> dict[str, Path]:
+    """The candidates' artifacts, those that are missing built.
+
+    A rewritten one that quantisation would cost too much is left out.
+    """
+    paths: dict[str, Path] = {}
     size = f"{spec.size[0]}x{spec.size[1]}"
     for number, text in enumerate(texts):
         path = folder / f"{checkpoint.backbone}_{target.name}_{size}_{number}{target.suffix}"
-        if not _is_built(path, text, checkpoint.sha256):
+        if not _is_built(path, text, checkpoint.sha256, spec):
             say(f"building candidate {number + 1} of {len(texts)}: {text}")
-            build(text, path)
-        paths.append(path)
+            try:
+                build(text, path)
+            except ParityError as error:
+                if text == "none":
+                    raise
+                say(f"left out: {error}")
+                continue
+        paths[text] = path
     return paths
 
 
@@ -161,10 +172,10 @@ def choose(measured: Sequence[Measured]) -> Measured:
 
 
 def _measure(
-    texts: Sequence[str], paths: Sequence[Path], size: tuple[int, int], *, rounds: int, threads: int
+    paths: Mapping[str, Path], size: tuple[int, int], *, rounds: int, threads: int
 ) -> list[Measured]:
     image = np.random.default_rng(0).uniform(-1, 1, (1, 3, *size)).astype(np.float32)
-    runners: list[Runner] = [open_runner(path, threads=threads) for path in paths]
+    runners: list[Runner] = [open_runner(path, threads=threads) for path in paths.values()]
     times: list[list[float]] = [[] for _ in paths]
     for number in range(WARMUP_ROUNDS + rounds):
         for runner, taken in zip(runners, times, strict=True):
@@ -173,21 +184,26 @@ def _measure(
             runner.infer(image)
             if number >= WARMUP_ROUNDS:
                 taken.append((time.perf_counter() - start) * 1e3)
-    for runner in runners:
+    measured: list[Measured] = []
+    for text, runner, taken in zip(paths, runners, times, strict=True):
+        cost = runner.manifest.quantisation
+        drop = None if cost is None else cost.psnr_drop_db
+        median, quartile = np.percentile(taken, (50, 25))
+        measured.append(Measured(text, float(median), float(quartile), min(taken), drop))
         runner.close()
-    return [
-        Measured(text, float(np.median(taken)), float(np.percentile(taken, 25)), min(taken))
-        for text, taken in zip(texts, times, strict=True)
-    ]
+    return measured
 
 
-def _is_built(path: Path, text: str, checkpoint_sha256: str) -> bool:
+def _is_built(path: Path, text: str, checkpoint_sha256: str, spec: ExportSpec) -> bool:
     wanted = tuple(str(step) for step in parse_steps(text))
     try:
         manifest = read_manifest(path)
     except (OSError, ValueError):
         return False
-    return manifest.rewrites == wanted and manifest.checkpoint.sha256 == checkpoint_sha256
+    recipe = None if spec.quantise is None else spec.quantise.recipe.to_dict()
+    found = None if manifest.quantisation is None else manifest.quantisation.recipe
+    same = manifest.rewrites == wanted and manifest.checkpoint.sha256 == checkpoint_sha256
+    return same and found == recipe
 
 
 def _record(
@@ -213,16 +229,6 @@ def _record(
     }
     with replacing(table) as temporary:
         temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", "utf-8")
-
-
-def machine() -> str:
-    """The processor's name."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _read(table: Path) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..runtimes.artifact import Parity
 from ..runtimes.compare import max_abs, psnr_db, residual_snr_db, ssim
+from ..runtimes.probes import Probe, to_uint8
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,55 +19,12 @@ if TYPE_CHECKING:
     from ..runtimes.base import Runner
     from ..runtimes.tiling import Progress
 
-# The packaged samples are data, not code: they lie beside this room in a checkout and in a wheel.
-SAMPLES = Path(__file__).parent.parent / "benchmarks" / "samples" / "blurry"
 PARITY_PICTURES = 4
 RANGE_SLACK = 1 / 255  # half a step of an 8-bit pixel: what rounding may add, and nobody sees
 
 
 class ParityError(ValueError):
     """The artifact does not do what PyTorch does."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A real picture as the network takes it.
-
-    Attributes:
-        name: Its file's name.
-        image: float32 (1, 3, H, W), RGB in [-1, 1].
-        shown: (height, width) of the picture inside; the rest is reflected padding.
-    """
-
-    name: str
-    image: np.ndarray
-    shown: tuple[int, int]
-
-
-def load_probes(size: tuple[int, int], multiple: int, *, dynamic: bool) -> list[Probe]:
-    """The first packaged samples at the artifact's size (free size: each at its own).
-
-    Raises:
-        FileNotFoundError: the package's samples are not there.
-    """
-    from ..runtimes.imageio import read_picture
-
-    files = sorted(SAMPLES.glob("*.png"))[:PARITY_PICTURES]
-    if not files:
-        raise FileNotFoundError(
-            f"{SAMPLES}: the packaged samples are missing; reinstall edgedeblur"
-        )
-    probes: list[Probe] = []
-    for file in files:
-        picture = read_picture(file).pixels[: size[0], : size[1]]
-        goal = size
-        if dynamic:
-            goal = tuple(-(-side // multiple) * multiple for side in picture.shape[:2])
-        padding = [(0, goal[axis] - picture.shape[axis]) for axis in (0, 1)]
-        padded = np.pad(picture, (*padding, (0, 0)), mode="reflect")
-        image = padded.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1.0
-        probes.append(Probe(file.name, np.ascontiguousarray(image), picture.shape[:2]))
-    return probes
 
 
 @dataclass(frozen=True)
@@ -178,11 +135,6 @@ def compare_outputs(
         max_abs(output, expected),
         residual_snr_db(output, expected, image),
     )
-
-
-def to_uint8(output: np.ndarray) -> np.ndarray:
-    """Float (1, 3, H, W) in [-1, 1] -> uint8 (H, W, 3), rounded to nearest."""
-    return np.rint((output[0].transpose(1, 2, 0) + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
 
 
 def _pooled_db(values: Sequence[float]) -> float:

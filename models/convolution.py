@@ -38,12 +38,12 @@ class StridedDepthwise(nn.Conv2d):
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, 3, 2, padding=1, groups=channels, bias=False)
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the base class's name for it
-        """(N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2))."""
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002
+        """(N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2)); the base class's hook for it."""
         if self.training and input.device.type == "cpu":
-            whole = F.conv2d(input, self.weight, padding=1, groups=self.groups)
+            whole = F.conv2d(input, weight, bias, padding=1, groups=self.groups)
             return whole[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
-        return super().forward(input)
+        return super()._conv_forward(input, weight, bias)
 
 
 def conv3x3(channels_in: int, channels_out: int, *, bias: bool, separable: bool) -> nn.Module:

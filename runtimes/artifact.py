@@ -56,6 +56,31 @@ class Calibration:
     images: int
     list_sha256: str
     recipe: str
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """How an artifact was quantised and what that cost, measured right after export.
+
+    ``recipe`` is `quantize.recipe.Recipe` as a dictionary, whole. The drops are losses against
+    sharp pictures, float network (PyTorch) minus this artifact, means over ``pictures``: PSNR in
+    dB on uint8 RGB, SSIM after Wang et al. 2004. ``psnr_to_float_db`` and ``residual_snr_db``
+    compare with the float network itself. ``stability_db`` is how far apart the drops are when
+    either half of the calibration pictures sets the ranges; None if there was only one picture.
+    """
+
+    recipe: dict[str, Any]
+    pictures: int
+    picture_set: str
+    psnr_drop_db: float
+    ssim_drop: float
+    psnr_to_float_db: float
+    residual_snr_db: float
+    worst_picture: str
+    worst_drop_db: float
+    max_drop_db: float
+    stability_db: float | None
 
 
 @dataclass(frozen=True)
@@ -115,6 +140,7 @@ class Manifest:
     calibration: Calibration | None = None
     freezing_psnr_db: float | None = None
     trained_norm: str | None = None
+    quantisation: Quantisation | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -228,6 +254,8 @@ def _build(body: dict[str, Any]) -> Manifest:
         body["parity"] = Parity(**parity)
     if body["calibration"] is not None:
         body["calibration"] = Calibration(**body["calibration"])
+    if body.get("quantisation") is not None:
+        body["quantisation"] = Quantisation(**body["quantisation"])
     if body["macs_size"] is not None:
         body["macs_size"] = tuple(body["macs_size"])
     body["rewrites"] = tuple(body["rewrites"])

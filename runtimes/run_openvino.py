@@ -1,9 +1,10 @@
-"""OpenVINO: runs ``.openvino`` folders (model.xml and model.bin) on the CPU."""
+"""OpenVINO: runs ``.openvino`` folders (model.xml and model.bin, or model.onnx) on the CPU."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -32,12 +33,19 @@ class OpenvinoRunner(Runner):
         """What OpenVINO says it computes in, not what was asked for."""
         stored = self.manifest.target.rpartition("-")[2]
         got = {"f32": "fp32", "f16": "fp16"}.get(self._precision, self._precision)
+        if stored == "int8":
+            return f"int8, {got} where the recipe keeps float"
         return stored if got == stored else f"{stored} weights, {got} arithmetic"
+
+    def _model_file(self) -> Path:
+        """model.xml, or model.onnx where the folder has that instead."""
+        quantised = self.path / "model.onnx"
+        return quantised if quantised.exists() else self.path / "model.xml"
 
     def _open(self) -> None:
         openvino = require("openvino", extra="openvino")
         core = openvino.Core()
-        wants_half = self.manifest.target.endswith("-fp16")
+        wants_half = self.manifest.target.endswith(("-fp16", "-int8"))
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         settings = {
             "PERFORMANCE_HINT": self.hint.upper(),
@@ -45,7 +53,7 @@ class OpenvinoRunner(Runner):
             "INFERENCE_PRECISION_HINT": "bf16" if wants_half and has_bf16 else "f32",
         }
         try:
-            model = core.read_model(str(self.path / "model.xml"))
+            model = core.read_model(str(self._model_file()))
             self._compiled = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise ValueError(f"{self.path}: openvino cannot load it ({error})") from error

@@ -16,6 +16,9 @@ from edgedeblur.export.registry import Target, get_target
 from edgedeblur.export.verify import ParityError
 from edgedeblur.models.checkpoint import Checkpoint, generator_from, load_checkpoint
 from edgedeblur.models.counting import conv_macs
+from edgedeblur.quantize.calibration import calibration_set
+from edgedeblur.quantize.plan import QuantPlan
+from edgedeblur.quantize.recipe import default_recipe
 from edgedeblur.runtimes.artifact import Manifest, manifest_path, read_manifest
 from edgedeblur.runtimes.base import Runner, open_runner
 from edgedeblur.runtimes.compare import psnr_db
@@ -35,6 +38,16 @@ def copied(artifact: Path, folder: Path) -> Path:
     if artifact.is_dir():
         return Path(shutil.copytree(artifact, folder / artifact.name))
     return Path(shutil.copy(artifact, folder))
+
+
+def spec_for(target: Target, *, size: tuple[int, int] = SIZE, dynamic: bool = False) -> ExportSpec:
+    """A request, calibrated on a few of the packaged samples where the target needs that."""
+    plan = None
+    if target.needs_calibration:
+        pictures = calibration_set(None, size, count=8)
+        # At this size a layer's border is most of the picture, so more is lost than at 720p.
+        plan = QuantPlan(default_recipe("mobilenet_dsc"), pictures, max_drop_db=0.3, threads=2)
+    return ExportSpec(target.name, size, dynamic=dynamic, quantise=plan)
 
 
 class RunnerContract:
@@ -193,7 +206,7 @@ class TargetContract:
     @pytest.fixture(scope="class")
     def built(self, target, checkpoint, tmp_path_factory) -> tuple[Path, Manifest]:
         path = tmp_path_factory.mktemp("built") / f"net{target.suffix}"
-        spec = ExportSpec(target.name, SIZE)
+        spec = spec_for(target)
         return path, produce(target, checkpoint, spec, path, norm="frozen", threads=2)
 
     def embedded_text(self, path: Path) -> str:
@@ -227,12 +240,12 @@ class TargetContract:
         if not self.embedded:
             return
         inside = Manifest.from_dict(json.loads(self.embedded_text(path)), origin="inside")
-        same = dataclasses.replace(manifest, bytes=0, sha256="", parity=None)
+        same = dataclasses.replace(manifest, bytes=0, sha256="", parity=None, quantisation=None)
         assert inside == same
 
     def test_free_size_takes_any_multiple(self, target, checkpoint, tmp_path, photo):
         path = tmp_path / f"free{target.suffix}"
-        spec = ExportSpec(target.name, SIZE, dynamic=True)
+        spec = spec_for(target, dynamic=True)
         manifest = produce(target, checkpoint, spec, path, norm="frozen", threads=2)
         assert manifest.input.size is None
         with open_runner(path) as runner:
@@ -262,14 +275,14 @@ class TargetContract:
     def expect_refusal(self, target, checkpoint, tmp_path):
         path = tmp_path / f"bad{target.suffix}"
         with pytest.raises((ParityError, ValueError), match=r"differs from PyTorch|NaN"):
-            produce(target, checkpoint, ExportSpec(target.name, SIZE), path, norm="frozen")
+            produce(target, checkpoint, spec_for(target), path, norm="frozen")
         assert list(tmp_path.iterdir()) == []
 
     def test_existing_artifact_stays_without_force(self, built, target, checkpoint):
         path, _ = built
         before = sha256_of(path)
         with pytest.raises(FileExistsError, match="exists already; choose another name or add --f"):
-            produce(target, checkpoint, ExportSpec(target.name, SIZE), path, norm="frozen")
+            produce(target, checkpoint, spec_for(target), path, norm="frozen")
         assert sha256_of(path) == before
 
     def test_failing_convert_keeps_the_old_artifact(self, built, target, checkpoint):
@@ -280,9 +293,7 @@ class TargetContract:
         path, manifest = built
         full = dataclasses.replace(target, convert=convert)
         with pytest.raises(OSError, match="No space left on device"):
-            produce(
-                full, checkpoint, ExportSpec(target.name, SIZE), path, norm="frozen", force=True
-            )
+            produce(full, checkpoint, spec_for(target), path, norm="frozen", force=True)
         assert read_manifest(path) == manifest
 
 

@@ -52,15 +52,17 @@ def test_options_in_the_tour_are_real():
     from edgedeblur.benchmarks.cli import build_parser as bench
     from edgedeblur.export.cli import build_parser as export
     from edgedeblur.models.training.cli import build_parser as train
+    from edgedeblur.quantize.cli import build_parser as quantize
     from edgedeblur.runtimes.cli import build_parser as run
 
     parsers = {
         "deblur-export": export(),
+        "deblur-quantize": quantize(),
         "deblur-run": run(),
         "deblur-bench": bench(),
         "deblur-train": train(),
     }
-    tour = (ROOT / "README.md").read_text().split("## A tour")[1].split("## Targets")[0]
+    tour = (ROOT / "README.md").read_text().split("## A tour")[1].split("## Training")[0]
     lines = [line.split("  #")[0].split() for line in tour.splitlines() if "    deblur-" in line]
     assert len(lines) >= 8
     for words in lines:

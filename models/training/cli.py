@@ -28,12 +28,24 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="DIR@N takes every N-th item, as in --pairs GOPRO_Large@2. With torchrun, several "
         "processes train as one.",
     )
+    add_options(parser, preset="paper")
+    parser.add_argument(
+        "--evaluate", action="store_true", help="only measure --init on the validation set"
+    )
+    parser.add_argument(
+        "--list-presets", action="store_true", help="show the presets and their settings"
+    )
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser, *, preset: str) -> None:
+    """The options of every command that trains."""
     add = parser.add_argument
     add(
         "--preset",
-        default="paper",
+        default=preset,
         metavar="NAME|FILE.toml",
-        help=f"settings: {', '.join(preset_names())}, or a file (default: paper)",
+        help=f"settings: {', '.join(preset_names())}, or a file (default: {preset})",
     )
     add(
         "--set",
@@ -64,10 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--force", action="store_true", help="start anew in an --output that holds a run")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add("--threads", type=int, metavar="N", help="CPU threads (default: all)")
-    add("--evaluate", action="store_true", help="only measure --init on the validation set")
-    add("--list-presets", action="store_true", help="show the presets and their settings")
     add("--json", action="store_true", help="machine-readable output")
-    return parser
 
 
 def work(arguments: argparse.Namespace) -> int:
@@ -83,13 +92,18 @@ def work(arguments: argparse.Namespace) -> int:
         return DONE
     from . import session
 
-    config = _config(arguments)
+    config = read_config(arguments)
     if arguments.evaluate:
         return session.evaluate_only(config, arguments)
     return session.train(config, arguments)
 
 
-def _config(arguments: argparse.Namespace) -> Config:
+def read_config(arguments: argparse.Namespace) -> Config:
+    """Preset, overrides and the short options together.
+
+    Raises:
+        FileNotFoundError, ValueError: no such preset, or unknown settings.
+    """
     from .config import load_config
 
     config = load_config(arguments.preset, arguments.overrides)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Generator as Yields
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from ...runtimes.console import DONE, console, print_json, progress_bar
 from ...runtimes.files import check_writable, replacing
@@ -34,11 +35,22 @@ if TYPE_CHECKING:
     from ..generator import Generator
     from .config import Config
 
-_FREEZE_CROPS = 64  # crops over which the statistics of a live checkpoint are averaged
+_FIRST_CROPS = 64  # over which statistics of a live checkpoint, or ranges, are taken
+Prepare = Callable[["Generator", Iterable[Tensor]], None]
 
 
-def train(config: Config, arguments: argparse.Namespace) -> int:
+def train(
+    config: Config,
+    arguments: argparse.Namespace,
+    *,
+    prepare: Prepare | None = None,
+    report: bool = True,
+) -> int:
     """Train to the end; returns the exit code.
+
+    ``prepare`` may change how the network computes (not what it stores) before training; it gets
+    the network and some training pictures, float32 (1, 3, H, W) in [-1, 1]. ``report``: whether
+    to measure and print at the end.
 
     Raises:
         ValueError, OSError, MissingDependencyError: for the user, one line.
@@ -56,6 +68,9 @@ def train(config: Config, arguments: argparse.Namespace) -> int:
         generator = _generator(config)
         _say(arguments, team, f"data: {'; '.join(labels)}")
         costs = _freeze(config, generator, crops, examples, team) if not arguments.resume else {}
+        if prepare is not None:
+            generator.to(team.device)
+            prepare(generator, _pictures(config, crops, team))
         with _extras(config, arguments, team, examples) as extras:
             trainer = Trainer(
                 config, generator, crops, folder, team=team, labels=labels, extras=extras
@@ -67,7 +82,7 @@ def train(config: Config, arguments: argparse.Namespace) -> int:
             elif team.leads:
                 state.write_config(folder, config, labels)
             trainer.run(stop_after=arguments.stop_after)
-            return _finish(trainer, arguments, examples, costs)
+            return _finish(trainer, arguments, examples, costs) if report else DONE
 
 
 def evaluate_only(config: Config, arguments: argparse.Namespace) -> int:
@@ -183,17 +198,19 @@ def _freeze(
     if examples:
         set_norm_mode(generator, "live")
         costs["live"] = evaluate(generator, examples, team.device)
-    plan = Plan(config, len(crops))
-    keys = [key for step in range(_FREEZE_CROPS) for key in plan.keys(step)][:_FREEZE_CROPS]
     set_norm_mode(generator, "frozen")
-    pictures = (
-        to_signed(torch.from_numpy(crops[key][0]).permute(2, 0, 1)[None]).to(team.device)
-        for key in keys
-    )
-    reestimate(generator, pictures)
+    reestimate(generator, _pictures(config, crops, team))
     if examples:
         costs["frozen, before training"] = evaluate(generator, examples, team.device)
     return costs
+
+
+def _pictures(config: Config, crops: Crops, team: Team) -> Iterator[Tensor]:
+    """The run's first blurry crops, float32 (1, 3, H, W) in [-1, 1]."""
+    plan = Plan(config, len(crops))
+    keys = [key for step in range(_FIRST_CROPS) for key in plan.keys(step)][:_FIRST_CROPS]
+    for key in keys:
+        yield to_signed(torch.from_numpy(crops[key][0]).permute(2, 0, 1)[None]).to(team.device)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -10,11 +12,13 @@ from edgedeblur.export.prepare import prepare
 from edgedeblur.export.produce import EMBED_KEY, produce
 from edgedeblur.export.registry import get_target
 from edgedeblur.export.to_onnx import to_half, to_model
+from edgedeblur.export.verify import ParityError
 from edgedeblur.models.checkpoint import load_checkpoint
 from edgedeblur.models.norm import norms
+from edgedeblur.quantize.recipe import default_recipe, is_kept, layer_name
 from edgedeblur.runtimes.base import open_runner
 
-from tests.contracts import SIZE, TargetContract
+from tests.contracts import SIZE, TargetContract, spec_for
 from tests.released import expected
 
 
@@ -71,6 +75,50 @@ class TestOnnxFp16(_Onnx):
         }
         tanh = next(node for node in model.graph.node if node.op_type == "Tanh")
         assert types[tanh.input[0]] == onnx.TensorProto.FLOAT
+
+
+class TestOnnxInt8(_Onnx):
+    target_name = "onnx-int8"
+
+    def test_weights_are_bytes_but_for_the_recipes_layers(self, built):
+        model = onnx.load(built[0])
+        kinds = {i.name: i.data_type for i in model.graph.initializer if len(i.dims) == 4}
+        floats = [name for name, kind in kinds.items() if kind == onnx.TensorProto.FLOAT]
+        keep = default_recipe("mobilenet_dsc").keep
+        assert floats
+        assert all(is_kept(layer_name(name), keep) for name in floats)
+        assert sum(kind == onnx.TensorProto.INT8 for kind in kinds.values()) == len(kinds) - len(
+            floats
+        )
+
+    def test_manifest_says_what_it_cost(self, built):
+        manifest = built[1]
+        assert manifest.calibration.images == 8
+        cost = manifest.quantisation
+        assert cost.recipe == default_recipe("mobilenet_dsc").to_dict()
+        assert (cost.pictures, cost.max_drop_db) == (10, 0.3)
+        assert cost.worst_drop_db >= cost.psnr_drop_db
+        assert cost.residual_snr_db > 10
+        assert cost.stability_db >= 0
+
+    def test_too_large_a_loss_names_layers_and_writes_nothing(self, target, checkpoint, tmp_path):
+        spec = spec_for(target)
+        strict = dataclasses.replace(spec.quantise, max_drop_db=-1.0)
+        spec = dataclasses.replace(spec, quantise=strict)
+        with pytest.raises(
+            ParityError, match=r"Most harmful: \S+ \(.* dB of residual SNR in float"
+        ):
+            produce(target, checkpoint, spec, tmp_path / "net.onnx", norm="frozen")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_live_norms_are_refused(self, target, checkpoint, tmp_path):
+        with pytest.raises(ValueError, match="onnx-int8 needs frozen norms"):
+            produce(target, checkpoint, spec_for(target), tmp_path / "net.onnx", norm="live")
+
+    def test_no_pictures_is_an_error(self, target, checkpoint, tmp_path):
+        spec = ExportSpec(target.name, SIZE)
+        with pytest.raises(ValueError, match="needs calibration pictures"):
+            produce(target, checkpoint, spec, tmp_path / "net.onnx", norm="frozen")
 
 
 def test_live_norms_meet_the_recorded_training_mode_in_onnxruntime(released_h5):

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import openvino
 import pytest
 from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.prepare import prepare
 from edgedeblur.export.produce import EMBED_KEY, produce
-from edgedeblur.export.to_openvino import MODEL_FILE, convert_fp32
+from edgedeblur.export.to_openvino import MODEL_FILE, QUANTISED_FILE, convert_fp32
 from edgedeblur.models.checkpoint import load_checkpoint
 from edgedeblur.runtimes.artifact import read_manifest
 
@@ -61,6 +62,31 @@ class TestOpenvinoFp16(_Openvino):
         capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         arithmetic = "bf16" if "BF16" in capabilities else "fp32"
         assert manifest.parity.ran_on.endswith(f"fp16 weights, {arithmetic} arithmetic")
+
+
+class TestOpenvinoInt8(TargetContract):
+    target_name = "openvino-int8"
+
+    def embedded_text(self, path):
+        held = onnx.load(path / QUANTISED_FILE).metadata_props
+        return {prop.key: prop.value for prop in held}[EMBED_KEY]
+
+    def test_folder_holds_the_same_graph_as_onnx_int8(self, built):
+        path, manifest = built
+        assert [p.name for p in path.iterdir()] == [QUANTISED_FILE]
+        kinds = {node.op_type for node in onnx.load(path / QUANTISED_FILE).graph.node}
+        assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+        assert "int8, " in manifest.parity.ran_on
+
+    def test_it_really_computes_in_8_bits(self, built):
+        compiled = openvino.Core().compile_model(built[0] / QUANTISED_FILE, "CPU")
+        inside = [
+            str(n.get_rt_info()["runtimePrecision"].value)
+            if hasattr(n.get_rt_info()["runtimePrecision"], "value")
+            else str(n.get_rt_info()["runtimePrecision"])
+            for n in compiled.get_runtime_model().get_ops()
+        ]
+        assert sum(kind in ("u8", "i8") for kind in inside) > 30
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 from edgedeblur.export import verify
-from edgedeblur.export.verify import ParityError, Probe, compare_outputs, measure_parity
+from edgedeblur.export.verify import ParityError, compare_outputs, measure_parity
+from edgedeblur.runtimes import probes
+from edgedeblur.runtimes.probes import Probe
 
 
 class Runner:
@@ -44,9 +46,9 @@ def test_no_probes_is_no_parity():
 
 
 def test_missing_samples_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(verify, "SAMPLES", tmp_path / "gone")
+    monkeypatch.setattr(probes, "SAMPLES", tmp_path / "gone")
     with pytest.raises(FileNotFoundError, match=r"gone: the packaged samples are missing; reinst"):
-        verify.load_probes((32, 64), 32, dynamic=False)
+        probes.load_probes((32, 64), 32, dynamic=False)
 
 
 def test_an_output_beyond_its_range_is_refused_though_its_pixels_are_identical(probe):

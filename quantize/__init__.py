@@ -1,0 +1,1 @@
+"""Quantisation: recipes, calibration, sensitivity and quantisation-aware training."""

@@ -1,0 +1,283 @@
+"""Command ``deblur-quantize``: which layers suffer, the recipe that ships, training under int8."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..runtimes.console import DONE, console, print_json, run_command
+
+if TYPE_CHECKING:
+    from .bench import Ground
+    from .measure import Drop
+    from .notebook import Notebook
+    from .recipe import Recipe
+    from .sensitivity import LayerCost
+
+SHOWN = 12  # layers in the table for people
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run_command(build_parser(), work, argv)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All options."""
+    parser = argparse.ArgumentParser(
+        prog="deblur-quantize",
+        description="Find out what 8 bits cost a network, and keep the picture. The artifacts "
+        "themselves come from deblur-export --target onnx-int8 and its like.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    sensitivity = commands.add_parser(
+        "sensitivity",
+        help="weights against activations, then layer by layer; JSON and a picture",
+    )
+    search = commands.add_parser(
+        "search", help="find the recipe with the fewest layers in float that keeps the picture"
+    )
+    for command in (sensitivity, search):
+        _add_ground(command)
+    search.add_argument(
+        "--max-drop", type=float, default=0.1, metavar="DB",
+        help="largest loss of PSNR against sharp pictures (default: 0.1)",
+    )  # fmt: skip
+    search.add_argument(
+        "--min-snr", type=float, default=20.0, metavar="DB",
+        help="least residual SNR against the float network (default: 20)",
+    )  # fmt: skip
+    search.add_argument(
+        "--table", type=Path, metavar="FILE",
+        help="also put recipe and evidence under the backbone's name into this table",
+    )  # fmt: skip
+    _add_qat(commands.add_parser("qat", help="train under fake quantisation (as deblur-train)"))
+    return parser
+
+
+def _add_ground(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--engine", type=Path, required=True, metavar="FILE",
+        help="a float artifact of a fixed size, from deblur-export --target onnx-fp32")  # fmt: skip
+    add("--recipe", metavar="NAME|FILE", help="where to start (default: the backbone's, "
+        "with the last convolution in float)")  # fmt: skip
+    add("--calib", type=Path, metavar="DIR", help="blurry pictures that set the ranges (default: "
+        "the packaged samples)")  # fmt: skip
+    add("--calib-count", type=int, default=64, metavar="N", help="crops (default: 64)")
+    add("--runtime", choices=("onnxruntime", "openvino"), default="onnxruntime",
+        help="what runs and times the candidates (default: onnxruntime)")  # fmt: skip
+    add("--threads", type=int, default=0, metavar="N", help="CPU threads (default: all)")
+    add("--rounds", type=int, default=8, metavar="N", help="timed rounds per layer (default: 8)")
+    add("-o", "--output", type=Path, default=Path("quantisation"), metavar="DIR",
+        help="measurements; a run that broke off goes on (default: quantisation)")  # fmt: skip
+    add("--force", action="store_true", help="measure anew")
+    add("--json", action="store_true", help="machine-readable output")
+
+
+def _add_qat(parser: argparse.ArgumentParser) -> None:
+    from ..models.training.cli import add_options
+
+    add_options(parser, preset="qat")
+    parser.add_argument(
+        "--recipe", metavar="NAME|FILE", help="what to imitate (default: the backbone's)"
+    )
+
+
+def work(arguments: argparse.Namespace) -> int:
+    """Run the parsed command."""
+    if arguments.command == "qat":
+        return _qat(arguments)
+    with console(stderr=True).status("starting") as status:
+        ground = _ground(arguments, lambda text: status.update(text))
+        start = _start(arguments, ground)
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        if arguments.command == "search":
+            return _search(arguments, ground, start)
+        return _sensitivity(arguments, ground, start)
+
+
+def _qat(arguments: argparse.Namespace) -> int:
+    from ..models.training.cli import read_config
+    from .qat_session import run_qat
+    from .recipe import read_recipe
+
+    config = read_config(arguments)
+    return run_qat(config, arguments, read_recipe(arguments.recipe, config.model.backbone))
+
+
+def _ground(arguments: argparse.Namespace, say: Any) -> Ground:  # noqa: ANN401 - a callback
+    from ..runtimes.base import usable_cores
+    from .bench import open_ground
+    from .calibration import calibration_set
+
+    say("reading calibration pictures")
+    return open_ground(
+        arguments.engine,
+        lambda size: calibration_set(arguments.calib, size, count=arguments.calib_count),
+        runtime=arguments.runtime,
+        threads=arguments.threads or usable_cores(),
+        say=say,
+    )
+
+
+def _start(arguments: argparse.Namespace, ground: Ground) -> Recipe:
+    from .recipe import Recipe, default_recipe, read_recipe
+
+    if arguments.recipe is not None:
+        return read_recipe(arguments.recipe, ground.manifest.backbone)
+    found = default_recipe(ground.manifest.backbone)
+    return dataclasses.replace(found, keep=Recipe().keep)
+
+
+def _header(arguments: argparse.Namespace, ground: Ground) -> dict[str, Any]:
+    """What measurements depend on; also the evidence's condition."""
+    from ..runtimes.machine import machine
+    from ..runtimes.optional import version_of
+
+    size = ground.manifest.input.size
+    assert size is not None
+    return {
+        "backbone": ground.manifest.backbone,
+        "checkpoint_sha256": ground.manifest.checkpoint.sha256,
+        "rewrites": list(ground.manifest.rewrites),
+        "size": list(size),
+        "calibration": ground.calibration.origin,
+        "calibration_crops": len(ground.calibration.crops),
+        "calibration_sha256": ground.calibration.list_sha256,
+        "runtime": f"{ground.runtime} {version_of(ground.runtime)}",
+        "machine": machine(),
+        "threads": ground.threads,
+        "rounds": arguments.rounds,
+        "pictures": f"the packaged samples ({len(ground.probes)})",
+    }
+
+
+def _notebook(arguments: argparse.Namespace, ground: Ground, start: Recipe, name: str) -> Notebook:
+    from .notebook import Notebook
+
+    header = {**_header(arguments, ground), "start": start.to_dict()}
+    return Notebook(arguments.output / name, header, force=arguments.force)
+
+
+def _costs(arguments: argparse.Namespace, ground: Ground, start: Recipe) -> list[LayerCost]:
+    from .chart import write_chart
+    from .sensitivity import layer_costs
+
+    notebook = _notebook(arguments, ground, start, "layers.json")
+    costs = layer_costs(ground, start, notebook, rounds=arguments.rounds)
+    header = _header(arguments, ground)
+    size = "x".join(str(side) for side in header["size"])
+    write_chart(
+        costs,
+        arguments.output / "layers.png",
+        title=f"{header['backbone']}, {start.name}: which layers suffer from 8 bits",
+        condition=f"{size}, {header['runtime']}, {header['threads']} threads of {header['machine']}"
+        f"; {header['pictures']}",
+    )
+    return costs
+
+
+def _sensitivity(arguments: argparse.Namespace, ground: Ground, start: Recipe) -> int:
+    from .measure import float_outputs, measure_drop
+    from .sensitivity import split
+
+    costs = _costs(arguments, ground, start)
+    floats = float_outputs(ground.infer(ground.source), ground.probes)
+    parts = split(
+        ground.quantised(start),
+        start,
+        lambda model: measure_drop(ground.infer(model), floats, ground.probes),
+    )
+    body = {
+        "condition": _header(arguments, ground),
+        "recipe": start.to_dict(),
+        "split": {name: dataclasses.asdict(drop) for name, drop in parts.items()},
+        "layers": [dataclasses.asdict(cost) for cost in costs],
+    }
+    _write_json(arguments.output / "sensitivity.json", body)
+    if arguments.json:
+        print_json(body)
+    else:
+        _print_split(parts)
+        _print_costs(costs, arguments.output)
+    return DONE
+
+
+def _search(arguments: argparse.Namespace, ground: Ground, start: Recipe) -> int:
+    from .search import Search
+    from .sensitivity import Limits
+
+    notebook = _notebook(arguments, ground, start, "recipes.json")
+    limits = Limits(arguments.max_drop, arguments.min_snr)
+    search = Search(ground, notebook, limits)
+    best = search.best_ranges(start)
+    costs = _costs(arguments, ground, best)
+    recipe, drop = search.run(best, costs)
+    body = {
+        "recipe": recipe.to_dict(),
+        "evidence": {
+            **_header(arguments, ground),
+            "limits": dataclasses.asdict(limits),
+            "drop": dataclasses.asdict(drop),
+            "tried": notebook.entries(),
+            "layers": [dataclasses.asdict(cost) for cost in costs],
+        },
+    }
+    _write_json(arguments.output / "recipe.json", body)
+    if arguments.table is not None:
+        table = json.loads(arguments.table.read_text("utf-8")) if arguments.table.exists() else {}
+        _write_json(arguments.table, {**table, ground.manifest.backbone: body})
+    if arguments.json:
+        print_json(body)
+    else:
+        shown = console()
+        shown.print(f"recipe: {arguments.output / 'recipe.json'}", markup=False)
+        shown.print(f"{recipe.name}, ranges by {recipe.observer}, in float: "
+                    f"{', '.join(recipe.keep)}", markup=False)  # fmt: skip
+        _print_split({"found": drop})
+    return DONE
+
+
+def _write_json(path: Path, body: object) -> None:
+    from ..runtimes.files import replacing
+
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(body, indent=1, allow_nan=False) + "\n", "utf-8")
+
+
+def _print_split(parts: dict[str, Drop]) -> None:
+    from rich.table import Table
+
+    table = Table("8 bits in", "PSNR lost, dB", "SSIM lost", "residual SNR, dB", "worst picture")
+    for name, drop in parts.items():
+        table.add_row(
+            name,
+            f"{drop.psnr_drop_db:.4f}",
+            f"{drop.ssim_drop:.5f}",
+            f"{drop.residual_snr_db:.2f}",
+            f"{drop.worst_picture} ({drop.worst_drop_db:.3f} dB)",
+        )
+    console().print(table)
+
+
+def _print_costs(costs: list[LayerCost], folder: Path) -> None:
+    from rich.table import Table
+
+    table = Table("layer", "in float gains, dB SNR", "and dB PSNR", "alone in int8, dB SNR",
+                  "int8 saves, ms")  # fmt: skip
+    for cost in costs[:SHOWN]:
+        table.add_row(
+            cost.layer,
+            f"{cost.spared_snr_db:+.2f}",
+            f"{cost.spared_psnr_db:+.4f}",
+            f"{cost.alone_snr_db:.2f}",
+            f"{cost.saved_ms:+.2f}",
+        )
+    console().print(table)
+    console().print(
+        f"the first {min(SHOWN, len(costs))} of {len(costs)}; all in {folder}/sensitivity.json "
+        "and layers.png", markup=False,
+    )  # fmt: skip

@@ -1,0 +1,156 @@
+"""Recipes: what is quantised, how ranges are found, and what stays in float. Names decode.
+
+``static_w8a8_perchannel``: 8-bit weights with a scale per output channel, 8-bit activations with
+ranges fixed by calibration. ``a16``: 16-bit activations. ``weight_only_w8``: float activations.
+``_symmetric``: activations signed and without a zero point, as TensorRT wants them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+OBSERVERS = ("minmax", "percentile", "entropy", "mse")
+DEFAULTS = Path(__file__).parent / "recipes.json"
+NAMES = (
+    "static_w8a8_perchannel",
+    "static_w8a8_pertensor",
+    "static_w8a8_perchannel_symmetric",
+    "static_w8a16_perchannel",
+    "weight_only_w8_perchannel",
+)
+_NAME = re.compile(
+    r"(?:static_w8a(?P<bits>8|16)|weight_only_w8)(?:_per(?P<grain>channel|tensor))?(?P<sym>_symmetric)?"
+)
+# The site-wise form of the decoder (exact rewrites) counts its heads from the coarsest level.
+_HEADS = {f"heads.{index}": f"head{4 - index}" for index in range(4)}
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """What a recipe's name says. ``activation_bits`` is None for float activations."""
+
+    activation_bits: int | None
+    per_channel: bool
+    symmetric: bool
+
+    @staticmethod
+    def decode(name: str) -> Scheme:
+        """The scheme behind a name; per channel unless the name says otherwise.
+
+        Raises:
+            ValueError: not such a name; the message lists the usual ones.
+        """
+        match = _NAME.fullmatch(name)
+        if match is None or (match["bits"] is None and match["sym"]):
+            near = difflib.get_close_matches(name, NAMES, 1, 0.4)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"unknown recipe {name!r}{hint} Known: {', '.join(NAMES)}")
+        bits = None if match["bits"] is None else int(match["bits"])
+        return Scheme(bits, match["grain"] != "tensor", match["sym"] is not None)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A frozen recipe.
+
+    Attributes:
+        name: Decodes to a `Scheme`.
+        observer: How ranges follow from the values seen; one of `OBSERVERS`.
+        percentile: For that observer: the share in percent kept at either end.
+        equalise: Cross-layer equalisation of the backbone before anything else.
+        correct_bias: Take the mean error of rounded weights out of the biases.
+        keep: Layers that stay in float, by `layer_name`; a prefix up to a dot is enough.
+    """
+
+    name: str = "static_w8a8_perchannel"
+    observer: str = "minmax"
+    percentile: float = 99.99
+    equalise: bool = False
+    correct_bias: bool = False
+    keep: tuple[str, ...] = ("final",)
+
+    def __post_init__(self) -> None:
+        Scheme.decode(self.name)
+        if self.observer not in OBSERVERS:
+            raise ValueError(f"unknown observer {self.observer!r}; known: {', '.join(OBSERVERS)}")
+        if not 50.0 < self.percentile <= 100.0:
+            raise ValueError(f"percentile is {self.percentile}; it is above 50 and at most 100")
+
+    @property
+    def scheme(self) -> Scheme:
+        """What the name decodes to."""
+        return Scheme.decode(self.name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {**dataclasses.asdict(self), "keep": list(self.keep)}
+
+    @staticmethod
+    def from_dict(body: dict[str, Any], *, origin: str) -> Recipe:
+        """Rebuild from `to_dict`'s output.
+
+        Raises:
+            ValueError: unknown keys (with the nearest), or values out of range.
+        """
+        plain = Recipe().to_dict()
+        for key, value in body.items():
+            if key not in plain:
+                near = difflib.get_close_matches(key, plain, 1, 0.4)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise ValueError(f"{origin}: unknown key {key!r}{hint}")
+            wanted = (int, float) if key == "percentile" else type(plain[key])
+            if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
+                raise ValueError(f"{origin}: {key} is {value!r}; it is like {plain[key]!r}")
+        values: dict[str, Any] = {**plain, **body}
+        return Recipe(**{**values, "keep": tuple(str(layer) for layer in values["keep"])})
+
+
+def layer_name(weight: str) -> str:
+    """``fpn.features.3.conv.0.weight`` -> ``features.3.conv.0``, whatever was rewritten."""
+    name = weight.removesuffix(".weight").removeprefix("fpn.")
+    for site, plain in _HEADS.items():
+        if name.startswith(f"{site}."):
+            return plain + name[len(site) :]
+    return name
+
+
+def is_kept(layer: str, keep: tuple[str, ...]) -> bool:
+    """Whether a layer is named by one of the entries, wholly or by a prefix up to a dot."""
+    return any(layer == entry or layer.startswith(f"{entry}.") for entry in keep)
+
+
+def default_recipe(backbone: str) -> Recipe:
+    """The recipe that was found for a backbone (`recipes.json`), or the plain one."""
+    found = json.loads(DEFAULTS.read_text(encoding="utf-8")) if DEFAULTS.exists() else {}
+    entry = found.get(backbone)
+    return Recipe() if entry is None else Recipe.from_dict(entry["recipe"], origin=str(DEFAULTS))
+
+
+def read_recipe(text: str | None, backbone: str) -> Recipe:
+    """A recipe by name (with the backbone's other defaults), from a JSON file, or the default.
+
+    Raises:
+        FileNotFoundError: a path that is not there.
+        ValueError: an unknown name or a file that holds no recipe.
+    """
+    default = default_recipe(backbone)
+    if text is None:
+        return default
+    if not text.endswith(".json"):
+        return dataclasses.replace(default, name=text)
+    path = Path(text)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such recipe; write one with deblur-quantize search")
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from error
+    if not isinstance(body, dict):
+        raise ValueError(f"{path}: not a recipe")
+    return Recipe.from_dict(body.get("recipe", body), origin=str(path))
