@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
-
 from ..runtimes.files import replacing
 from .sensitivity import LayerCost
 
@@ -23,6 +21,8 @@ def write_chart(costs: Sequence[LayerCost], path: Path, *, title: str, condition
         title: What was measured.
         condition: Machine, size and threads, under the picture.
     """
+    from PIL import Image, ImageDraw, ImageFont
+
     small, large = ImageFont.load_default(12), ImageFont.load_default(16)
     width, height = _LEFT + 2 * _BAR + 60, _TOP + _ROW * len(costs) + 50
     picture = Image.new("RGB", (width, height), "white")

@@ -80,7 +80,7 @@ def collect(
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise ValueError(
                     f"calibration picture {done + 1} makes {name} take values from {low} to "
-                    f"{high}; the checkpoint or the picture is broken"
+                    f"{high}; NaN and infinity have no range, so the checkpoint is broken"
                 )
             flat = values.ravel()
             seen[name].append((low, high, flat[:: max(flat.size // quota, 1)].copy(), means))

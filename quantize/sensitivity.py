@@ -134,19 +134,21 @@ def split(done: Quantised, recipe: Recipe, measure: Measure) -> dict[str, Drop]:
         done.stats,
         dataclasses.replace(recipe, name="weight_only_w8_perchannel"),
     )
+    # Biases that are corrected for rounded weights would be wrong for exact ones.
+    plain = quantise(done.source, done.stats, dataclasses.replace(recipe, correct_bias=False))
     return {
         "weights only": measure(weights),
-        "activations only": measure(_exact_weights(done)),
+        "activations only": measure(_exact_weights(plain, done.source)),
         "both": measure(done.model),
     }
 
 
-def _exact_weights(done: Quantised) -> ModelProto:
+def _exact_weights(quantised: ModelProto, source: ModelProto) -> ModelProto:
     """The quantised graph with its float weights put back."""
     numpy_helper = require("onnx", extra="onnx").numpy_helper
-    model = copy.deepcopy(done.model)
-    held = {tensor.name: tensor for tensor in done.source.graph.initializer}
-    floats = {node.name: node.input[1] for node in done.source.graph.node if len(node.input) > 1}
+    model = copy.deepcopy(quantised)
+    held = {tensor.name: tensor for tensor in source.graph.initializer}
+    floats = {node.name: node.input[1] for node in source.graph.node if len(node.input) > 1}
     for node in model.graph.node:
         if node.op_type in ("Conv", "ConvTranspose") and not any(
             tensor.name == node.input[1] for tensor in model.graph.initializer
