@@ -14,7 +14,7 @@ from .calibration import CalibrationSet
 from .equalise import equalise
 from .measure import Infer, float_outputs, measure_drop
 from .ptq_onnx import quantise
-from .ranges import TensorStats, collect
+from .ranges import TensorStats, Watcher
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -88,21 +88,19 @@ def _calibrated(
     needed = recipe.scheme.activation_bits is not None or recipe.correct_bias or recipe.equalise
     if not needed:
         return None
-    crops = plan.calibration
+    crops, watcher = plan.calibration, Watcher(model, plan.threads)
     if len(crops.crops) < 2:
-        stats = _watch(model, crops, plan)
+        stats = _watch(watcher, crops, plan)
         return stats, stats
     first, second = crops.halves()
-    return _watch(model, first, plan), _watch(model, second, plan)
+    return _watch(watcher, first, plan), _watch(watcher, second, plan)
 
 
-def _watch(model: ModelProto, crops: CalibrationSet, plan: QuantPlan) -> Mapping[str, TensorStats]:
+def _watch(watcher: Watcher, crops: CalibrationSet, plan: QuantPlan) -> Mapping[str, TensorStats]:
     def progress(done: int, count: int) -> None:
         plan.say(f"calibrating on {crops.origin}: {done} of {count}")
 
-    return collect(
-        model, crops.images(), count=len(crops.crops), threads=plan.threads, progress=progress
-    )
+    return watcher.collect(crops.images(), count=len(crops.crops), progress=progress)
 
 
 def merged(

@@ -49,33 +49,66 @@ def collect(
     threads: int,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> dict[str, TensorStats]:
-    """Run a float model on pictures and watch all its activations, by tensor name.
+    """`Watcher` for one set of pictures."""
+    return Watcher(model, threads).collect(images, count=count, progress=progress)
+
+
+class Watcher:
+    """Runs a float model on pictures and watches all its activations, by tensor name.
 
     Args:
         model: With 4-D activations (N, C, H, W); its one input takes each picture.
-        images: float32 (1, 3, H, W) in [-1, 1].
-        count: How many there are.
         threads: CPU threads.
-        progress: Called with (pictures done, pictures in all).
-
-    Raises:
-        ValueError: no pictures, or an activation that is not finite.
     """
-    ort = require("onnxruntime", extra="onnx")
-    names = activations(model)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    session = ort.InferenceSession(
-        _watched(model, names).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    wanted = [f"{name}/{kind}" for name in names for kind in _KINDS]
-    quota = max(_VALUES // max(count, 1), 64)
-    seen: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in names}
-    done = 0
-    for image in images:
-        found = session.run(wanted, {model.graph.input[0].name: image})
-        for index, name in enumerate(names):
+
+    def __init__(self, model: ModelProto, threads: int) -> None:
+        ort = require("onnxruntime", extra="onnx")
+        self._input = model.graph.input[0].name
+        self._names = activations(model)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self._session = ort.InferenceSession(
+            _watched(model, self._names).SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+        )
+
+    def collect(
+        self,
+        images: Iterable[np.ndarray],
+        *,
+        count: int,
+        progress: Callable[[int, int], None] = lambda _done, _all: None,
+    ) -> dict[str, TensorStats]:
+        """Statistics over pictures, float32 (1, 3, H, W) in [-1, 1]; ``count`` is how many.
+
+        ``progress`` is called with (pictures done, pictures in all).
+
+        Raises:
+            ValueError: no pictures, or an activation that is not finite.
+        """
+        wanted = [f"{name}/{kind}" for name in self._names for kind in _KINDS]
+        quota = max(_VALUES // max(count, 1), 64)
+        seen: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in self._names}
+        done = 0
+        for image in images:
+            found = self._session.run(wanted, {self._input: image})
+            self._note(found, quota, done, seen)
+            done += 1
+            progress(done, count)
+        if done == 0:
+            raise ValueError("no calibration pictures; quantisation ranges need some")
+        return {name: _merged(rows) for name, rows in seen.items()}
+
+    def _note(
+        self,
+        found: list[np.ndarray],
+        quota: int,
+        done: int,
+        seen: dict[str, list[tuple[np.ndarray, ...]]],
+    ) -> None:
+        for index, name in enumerate(self._names):
             low, high, values, means = found[4 * index : 4 * index + 4]
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise ValueError(
@@ -84,11 +117,6 @@ def collect(
                 )
             flat = values.ravel()
             seen[name].append((low, high, flat[:: max(flat.size // quota, 1)].copy(), means))
-        done += 1
-        progress(done, count)
-    if done == 0:
-        raise ValueError("no calibration pictures; quantisation ranges need some")
-    return {name: _merged(rows) for name, rows in seen.items()}
 
 
 def activations(model: ModelProto) -> list[str]:
