@@ -108,7 +108,8 @@ class Recipe:
             if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
                 raise ValueError(f"{origin}: {key} is {value!r}; it is like {plain[key]!r}")
         values: dict[str, Any] = {**plain, **body}
-        return Recipe(**{**values, "keep": tuple(str(layer) for layer in values["keep"])})
+        values["keep"] = tuple(str(layer) for layer in values["keep"])
+        return Recipe(**values)
 
 
 def layer_name(weight: str) -> str:
