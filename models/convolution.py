@@ -29,7 +29,7 @@ class SeparableConv(nn.Module):
 class StridedDepthwise(nn.Conv2d):
     """A depthwise 3x3 of stride 2, trained on a CPU by way of stride 1.
 
-    PyTorch's CPU gradient of a strided depthwise convolution is 5 to 14 times slower than that of
+    PyTorch's CPU gradient of a strided depthwise convolution is 3 to 14 times slower than that of
     stride 1 (torch 2.14, oneDNN, bf16 and channels last, 8x8 to 64x64 pixels), which made four
     layers take 30 % of a training step. Every second row and column of the stride-1 result is
     the same sum over the same values.

@@ -107,13 +107,13 @@ def _blurry_files(source: Path | None) -> tuple[list[Path], str]:
         raise FileNotFoundError(f"{source}: no such folder of calibration pictures")
     try:
         found = find_pairs(source, split="train")
-    except (ValueError, FileNotFoundError):
+    except (ValueError, FileNotFoundError) as error:
         files = sorted(p for p in source.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
         if not files:
             raise ValueError(
                 f"{source}: no pictures to calibrate with; give a folder of blurry pictures or a "
-                "dataset in a known layout"
-            ) from None
+                f"dataset in a known layout (as a dataset: {error})"
+            ) from error
         return files, f"pictures in {source.name}"
     return [pair.blurry for pair in found.pairs], found.describe()
 

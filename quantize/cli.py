@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,7 @@ def _qat(arguments: argparse.Namespace) -> int:
     return run_qat(config, arguments, read_recipe(arguments.recipe, config.model.backbone))
 
 
-def _ground(arguments: argparse.Namespace, say: Any) -> Ground:  # noqa: ANN401 - a callback
+def _ground(arguments: argparse.Namespace, say: Callable[[str], None]) -> Ground:
     from ..runtimes.base import usable_cores
     from .bench import open_ground
     from .calibration import calibration_set

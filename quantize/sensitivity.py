@@ -15,8 +15,9 @@ from ..runtimes.probes import Probe
 from .bench import Ground, times_in_turns
 from .measure import Drop, float_outputs, measure_drop
 from .notebook import Notebook
+from .observers import Range
 from .plan import Quantised, QuantPlan, ort_infer
-from .ptq_onnx import layers, quantise
+from .ptq_onnx import choose_ranges, layers, quantise
 from .recipe import Recipe, is_kept
 
 if TYPE_CHECKING:
@@ -71,9 +72,10 @@ def layer_costs(
     base = measure_drop(whole, floats, ground.probes)
     names = quantised_layers(done, recipe)
     image = ground.probes[0].image
+    ranges = shared_ranges(done, recipe)
 
     def candidate(kept: Sequence[str]) -> ModelProto:
-        return quantise(done.source, done.stats, with_kept(recipe, kept))
+        return quantise(done.source, done.stats, with_kept(recipe, kept), ranges)
 
     def measured(layer: str) -> dict[str, Any]:
         spared = ground.infer(candidate([layer]))
@@ -101,6 +103,11 @@ def quantised_layers(done: Quantised, recipe: Recipe) -> list[str]:
     return [layer for layer in layers(done.source) if not is_kept(layer, recipe.keep)]
 
 
+def shared_ranges(done: Quantised, recipe: Recipe) -> dict[str, Range] | None:
+    """The ranges that all candidates share; None where activations stay float."""
+    return None if recipe.scheme.activation_bits is None else choose_ranges(done.stats, recipe)
+
+
 def with_kept(recipe: Recipe, extra: Sequence[str]) -> Recipe:
     """The recipe with more layers in float."""
     return dataclasses.replace(recipe, keep=(*recipe.keep, *extra))
@@ -120,9 +127,10 @@ def most_harmful(
     base = measure(done.model).residual_snr_db
     gains: list[tuple[str, float]] = []
     names = quantised_layers(done, plan.recipe)
+    ranges = shared_ranges(done, plan.recipe)
     for number, layer in enumerate(names):
         plan.say(f"sparing layers one by one: {number + 1} of {len(names)}")
-        spared = quantise(done.source, done.stats, with_kept(plan.recipe, [layer]))
+        spared = quantise(done.source, done.stats, with_kept(plan.recipe, [layer]), ranges)
         gains.append((layer, measure(spared).residual_snr_db - base))
     return sorted(gains, key=lambda pair: -pair[1])[:count]
 

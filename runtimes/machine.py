@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import shutil
+import subprocess
 from pathlib import Path
 
 
@@ -11,6 +13,26 @@ def machine() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            # ARM kernels write no "model name"; platform knows no more there than the machine.
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
+    if platform.system() == "Darwin":
+        name = first_line(["sysctl", "-n", "machdep.cpu.brand_string"])
+        if name:
+            return name
     return platform.processor() or platform.machine()
+
+
+def first_line(command: list[str]) -> str | None:
+    """First line of a command's output; None if it is not installed or fails."""
+    program = shutil.which(command[0])
+    if program is None:
+        return None
+    try:
+        done = subprocess.run(
+            [program, *command[1:]], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    lines = done.stdout.strip().splitlines()
+    return lines[0].strip() if lines else None

@@ -50,7 +50,7 @@ def test_links_and_commands_exist():
 
 def test_options_in_the_tour_are_real():
     from edgedeblur.benchmarks.cli import build_parser as bench
-    from edgedeblur.export.cli import build_parser as export
+    from edgedeblur.export.arguments import build_parser as export
     from edgedeblur.models.training.cli import build_parser as train
     from edgedeblur.quantize.cli import build_parser as quantize
     from edgedeblur.runtimes.cli import build_parser as run

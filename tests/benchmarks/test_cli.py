@@ -75,7 +75,7 @@ def test_numbers_out_of_their_bounds_exit_with_2_and_the_bounds(arguments, messa
 
 def test_the_largest_size_is_what_can_be_exported():
     from edgedeblur.benchmarks.cli import build_parser
-    from edgedeblur.export.cli import build_parser as export_parser
+    from edgedeblur.export.arguments import build_parser as export_parser
 
     bench = build_parser().parse_args(["--engine", "a.onnx", "--size", "8192x8192"])
     assert bench.size == export_parser().parse_args(["--size", "8192x8192"]).size == (8192, 8192)

@@ -4,7 +4,8 @@ import dataclasses
 import json
 
 import pytest
-from edgedeblur.export.cli import main, output_path, parse_size
+from edgedeblur.export.arguments import parse_size
+from edgedeblur.export.cli import main, output_path
 from edgedeblur.export.registry import Target, get_target, register, targets, targets_markdown
 
 

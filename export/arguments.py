@@ -1,0 +1,184 @@
+"""The options of ``deblur-export``, and how their words become values."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from ..models.registry import backbone_names, get_backbone
+from ..runtimes.console import MAX_SIDE
+from .registry import Target, get_target, targets
+
+MULTIPLE = 32
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All options; the choices come from the registries."""
+    parser = argparse.ArgumentParser(
+        prog="deblur-export",
+        description="Convert a DeblurGAN-v2 checkpoint, run the result and compare it with "
+        "PyTorch. The artifact and its manifest (<artifact>.json) appear only if they agree.",
+    )
+    _add_what(parser)
+    _add_how(parser)
+    return parser
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--target", type=_target, metavar="TARGET", help=f"one of: {', '.join(targets())}")
+    add("--backbone", type=_backbone, metavar="NAME", help=f"one of: {', '.join(backbone_names())}")
+    add(
+        "--checkpoint",
+        metavar="FILE|released",
+        help="weights (.safetensors, .h5, .pth); 'released' downloads DeblurGAN-v2's "
+        "fpn_mobilenet.h5; default: the one shipped for the backbone",
+    )
+    add(
+        "--size",
+        type=parse_size,
+        default=None,
+        metavar="HxW",
+        help="height x width in pixels, multiples of 32 (default 736x1280, a padded 720p frame)",
+    )
+    add("--dynamic", action="store_true", help="leave height and width free (multiples of 32)")
+    add(
+        "--norm",
+        choices=("frozen", "live"),
+        help="running statistics, folded; or each picture's own (as the reference code infers). "
+        "Default: what the checkpoint was trained for",
+    )
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="DIR|FILE",
+        help="where to (default: this folder, <backbone>_<target>_<size>)",
+    )
+
+
+def _add_how(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--calib",
+        type=Path,
+        metavar="DIR",
+        help="int8: blurry pictures, or a dataset of pairs, that set the ranges (default: the "
+        "packaged samples)",
+    )
+    add(
+        "--calib-count",
+        type=_count,
+        default=64,
+        metavar="N",
+        help="int8: crops at the export size, drawn with a fixed seed (default: 64)",
+    )
+    add(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="int8: a recipe by name (static_w8a8_perchannel, ...) or a JSON file; default: what "
+        "was found for the backbone",
+    )
+    add(
+        "--max-drop",
+        type=_decibels,
+        default=0.1,
+        metavar="DB",
+        help="int8: largest loss of PSNR against sharp pictures (default: 0.1 dB)",
+    )
+    add(
+        "--rewrite",
+        default="auto",
+        metavar="auto|none|all|LIST",
+        help="exact rewrites of the graph: auto takes what was measured to be fastest for this "
+        "target and backbone; LIST is names, each with sites if need be, as in "
+        "'split_concat,upsample_to_transposed@td3+smooth' (default: auto)",
+    )
+    add(
+        "--tune",
+        action="store_true",
+        help="measure the candidates for --rewrite auto on this machine, in turns; what was built "
+        "stays in --output, so that a tuning that broke off goes on there",
+    )
+    add("--rounds", type=_count, default=15, metavar="N", help="timed rounds of --tune")
+    add(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="table that --tune writes (default: in the user's cache folder)",
+    )
+    add(
+        "--threads",
+        type=_threads,
+        default=0,
+        metavar="N",
+        help="CPU threads for the comparison (default: all)",
+    )
+    add("--force", action="store_true", help="replace an existing artifact")
+    add(
+        "--list",
+        action="store_true",
+        help="show the targets, and whether each builds and runs here",
+    )
+    add("--json", action="store_true", help="machine-readable output")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """``736x1280`` -> (736, 1280): height, width.
+
+    Raises:
+        argparse.ArgumentTypeError: not that form, not multiples of 32, zero, or too large.
+    """
+    match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, for example 736x1280")
+    height, width = int(match[1]), int(match[2])
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
+        raise argparse.ArgumentTypeError(f"{text}: sides go from {MULTIPLE} to {MAX_SIDE} pixels")
+    if height % MULTIPLE or width % MULTIPLE:
+        up = "x".join(str(-(-side // MULTIPLE) * MULTIPLE) for side in (height, width))
+        raise argparse.ArgumentTypeError(
+            f"{text}: both sides must be multiples of {MULTIPLE}; the next larger is {up}"
+        )
+    return height, width
+
+
+def _target(text: str) -> Target:
+    try:
+        return get_target(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _backbone(text: str) -> str:
+    # A known name needs no import; get_backbone (which imports torch) words the error.
+    if text in backbone_names():
+        return text
+    try:
+        return get_backbone(text).name
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _threads(text: str) -> int:
+    if not text.isdigit() or int(text) > 1024:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads (0 means all)")
+    return int(text)
+
+
+def _decibels(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0.0 <= value <= 100.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a loss in dB, 0 to 100")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 10000")
+    return int(text)
