@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..models.registry import backbone_names, get_backbone
 from ..runtimes.console import MAX_SIDE
+from .options import add_format_options
 from .registry import Target, get_target, targets
 
 MULTIPLE = 32
@@ -22,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_what(parser)
     _add_how(parser)
+    add_format_options(parser)
     return parser
 
 

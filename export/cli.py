@@ -7,10 +7,11 @@ import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..runtimes.console import DONE, console, print_json, progress_bar, run_command
 from .arguments import build_parser
+from .options import option_values, unused_flags
 from .registry import Target
 from .summary import list_targets, print_summary, print_tuning
 
@@ -42,12 +43,26 @@ def work(arguments: argparse.Namespace) -> int:
 
     if not arguments.target.needs_calibration and (arguments.calib or arguments.recipe):
         build_parser().error(f"{arguments.target.name} is not quantised: no --calib, no --recipe")
+    options = _options(arguments)
     threads, checkpoint = _load(arguments)
     size = arguments.size or DEFAULT_SIZE
-    spec = ExportSpec(arguments.target.name, size, dynamic=arguments.dynamic)
+    spec = ExportSpec(arguments.target.name, size, dynamic=arguments.dynamic, options=options)
     if arguments.tune:
         return run_tuning(arguments, checkpoint, spec, threads)
     return export(arguments, checkpoint, spec, threads)
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The target's own options; wrong usage ends the program."""
+    target: Target = arguments.target
+    if arguments.dynamic and not target.free_size:
+        build_parser().error(f"{target.name} has a fixed size; leave out --dynamic")
+    for flag in unused_flags([target], arguments):
+        build_parser().error(f"{target.name} has no {flag}")
+    try:
+        return option_values(target, arguments)
+    except ValueError as error:
+        build_parser().error(str(error))
 
 
 def _load(arguments: argparse.Namespace) -> tuple[int, Checkpoint]:

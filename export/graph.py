@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..runtimes.artifact import TensorSpec
 
@@ -46,6 +46,7 @@ class ExportSpec:
         dynamic: Whether height and width stay free.
         embed: Text that goes into the artifact where its format has room.
         quantise: How, for targets that are quantised.
+        options: Values of the target's own options, by `Option.key`.
     """
 
     target: str
@@ -53,6 +54,7 @@ class ExportSpec:
     dynamic: bool = False
     embed: dict[str, str] = field(default_factory=dict)
     quantise: QuantPlan | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
     def tensor(self, name: str) -> TensorSpec:
         """float32 NCHW RGB in [-1, 1] of the requested size, with one picture per batch."""

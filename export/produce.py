@@ -11,18 +11,25 @@ from typing import TYPE_CHECKING
 from ..models.counting import conv_macs
 from ..models.generator import SIZE_MULTIPLE
 from ..models.receptive import receptive_radius_px
-from ..runtimes.artifact import Calibration, CheckpointInfo, Manifest, manifest_path, manifest_text
+from ..runtimes.artifact import (
+    Calibration,
+    CheckpointInfo,
+    Manifest,
+    TensorSpec,
+    manifest_path,
+    manifest_text,
+)
 from ..runtimes.files import check_writable, replacing_all, sha256_of, size_of
 from ..runtimes.optional import require, version_of
 from ..runtimes.probes import load_probes
 from ..runtimes.registry import runtime_for
 from .graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
-from .registry import Target
+from .registry import Converted, Target
 from .verify import PARITY_PICTURES, compare_outputs, measure_parity, run_reference
 
 if TYPE_CHECKING:
     from ..models.checkpoint import Checkpoint
-    from ..quantize.plan import Quantised
+    from ..runtimes.base import Runner
     from .rewrite import Step
 
 Say = Callable[[str], None]
@@ -92,10 +99,10 @@ def _converted(
     draft = describe(target, graph, spec)
     spec = dataclasses.replace(spec, embed={EMBED_KEY: json.dumps(draft.to_dict())})
     say(f"converting to {target.name}")
-    quantised = target.convert(graph, spec, path)
+    done = target.convert(graph, spec, path) or Converted()
     manifest = dataclasses.replace(draft, bytes=size_of(path), sha256=sha256_of(path))
     say("running it on real pictures and comparing with PyTorch")
-    return _verified(manifest, target, graph, path, spec, threads, quantised)
+    return _verified(manifest, target, graph, path, spec, threads, done)
 
 
 def describe(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
@@ -103,13 +110,14 @@ def describe(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
     backbone = graph.checkpoint.backbone
     packages = ("edgedeblur", *target.build_modules, *target.run_modules)
     versions = {name: version_of(name) for name in dict.fromkeys(packages)}
+    taken, given = border(target, spec)
     return Manifest(
         target=target.name,
         backbone=backbone,
         checkpoint=CheckpointInfo(graph.checkpoint.sha256, graph.checkpoint.source),
         norm=graph.norm,
-        input=spec.tensor(INPUT_NAME),
-        output=spec.tensor(OUTPUT_NAME),
+        input=taken,
+        output=given,
         size_multiple=SIZE_MULTIPLE,
         receptive_radius_px=receptive_radius_px(backbone) if graph.norm == "frozen" else None,
         params=sum(p.numel() for p in graph.module.parameters()),
@@ -121,7 +129,15 @@ def describe(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
         rewrites=graph.rewrites,
         trained_norm=graph.checkpoint.norm,
         calibration=_calibration(spec),
+        options=dict(spec.options),
     )
+
+
+def border(target: Target, spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
+    """The artifact's input and output, as its format has them."""
+    if target.tensors is not None:
+        return target.tensors(spec)
+    return spec.tensor(INPUT_NAME), spec.tensor(OUTPUT_NAME)
 
 
 def _calibration(spec: ExportSpec) -> Calibration | None:
@@ -139,22 +155,34 @@ def _verified(
     path: Path,
     spec: ExportSpec,
     threads: int,
-    quantised: Quantised | None,
+    done: Converted,
 ) -> Manifest:
     probes = load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=PARITY_PICTURES)
-    runner_class = runtime_for(path).runner
-    with runner_class(path, manifest, threads=threads, device="cpu") as runner:
+    with _opened(path, manifest, threads, done) as runner:
+        instead = done.stand_in
         parity = measure_parity(
-            runner, graph.reference, probes, tolerance_psnr_db=target.tolerance_psnr_db
+            runner,
+            graph.reference,
+            probes,
+            tolerance_psnr_db=target.tolerance_psnr_db,
+            emulated=runner.emulated or (instead is not None and instead.emulated),
+            note=None if instead is None else instead.note,
         )
-        if quantised is not None:
+        if done.quantised is not None:
             from .quantised import with_cost
 
-            manifest = with_cost(manifest, runner, graph, spec, quantised)
+            manifest = with_cost(manifest, runner, graph, spec, done.quantised)
     freezing = None
     if graph.norm == "frozen" and graph.checkpoint.norm == "live":
         freezing = freezing_psnr_db(graph, spec)
     return dataclasses.replace(manifest, parity=parity, freezing_psnr_db=freezing)
+
+
+def _opened(path: Path, manifest: Manifest, threads: int, done: Converted) -> Runner:
+    """The artifact's runner, or that of what stands in for it."""
+    if done.stand_in is not None:
+        return done.stand_in.open(manifest, threads)
+    return runtime_for(path).runner(path, manifest, threads=threads, device="cpu")
 
 
 def freezing_psnr_db(graph: Graph, spec: ExportSpec) -> float:

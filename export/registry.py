@@ -8,16 +8,72 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..runtimes.optional import available
 
 if TYPE_CHECKING:
     from ..quantize.plan import Quantised
+    from ..runtimes.artifact import Manifest, TensorSpec
+    from ..runtimes.base import Runner
     from .graph import ExportSpec, Graph
 
-# What a quantised target answers is measured further; the others answer nothing.
-Convert = Callable[["Graph", "ExportSpec", Path], "Quantised | None"]
+
+@dataclass(frozen=True)
+class StandIn:
+    """What is run in the artifact's place, where this machine cannot run the artifact itself.
+
+    Attributes:
+        open: (manifest, CPU threads) -> a runner whose answers parity and drop are measured on.
+        note: For the manifest: what was run, and why not the artifact.
+        emulated: Whether the answers come from something that only imitates the runtime.
+    """
+
+    open: Callable[[Manifest, int], Runner]
+    note: str
+    emulated: bool = False
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a convert may tell besides the file that it wrote.
+
+    Attributes:
+        quantised: Of quantised targets: what the drop is measured and explained with.
+        stand_in: What to run instead of the file; None runs the file.
+    """
+
+    quantised: Quantised | None = None
+    stand_in: StandIn | None = None
+
+
+Convert = Callable[["Graph", "ExportSpec", Path], "Converted | None"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """A command-line option of one format. Formats may share a flag with different choices.
+
+    Attributes:
+        flag: ``--compute-capability``; the value arrives as ``spec.options["compute_capability"]``.
+        help: One line; where formats share the flag, the first one's is shown.
+        parse: Text -> value; raises argparse.ArgumentTypeError. ``bool`` makes it a switch.
+        choices: The words allowed; empty allows whatever ``parse`` takes.
+        default: The value if the option is not given.
+        metavar: How help names the value.
+    """
+
+    flag: str
+    help: str
+    parse: Callable[[str], Any] = str
+    choices: tuple[str, ...] = ()
+    default: Any = None
+    metavar: str | None = None
+
+    @property
+    def key(self) -> str:
+        """``--compute-capability`` -> ``compute_capability``."""
+        return self.flag.lstrip("-").replace("-", "_")
 
 
 @dataclass(frozen=True)
@@ -36,6 +92,9 @@ class Target:
         tolerance_psnr_db: Lowest allowed PSNR between artifact and PyTorch, on uint8 pictures.
         needs_calibration: Whether pictures set its quantisation ranges.
         about: One line for people.
+        options: Command-line options that only such targets have.
+        tensors: The input and output at the artifact's border; None is float32 NCHW in [-1, 1].
+        free_size: Whether ``--dynamic`` can be built.
     """
 
     name: str
@@ -49,6 +108,9 @@ class Target:
     tolerance_psnr_db: float
     needs_calibration: bool
     about: str
+    options: tuple[Option, ...] = ()
+    tensors: Callable[[ExportSpec], tuple[TensorSpec, TensorSpec]] | None = None
+    free_size: bool = True
 
     def missing(self) -> tuple[str, ...]:
         """Modules that building or running would need and that are not installed."""

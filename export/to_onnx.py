@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtimes.optional import require
 from .graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
-from .registry import Target, register
+from .registry import Converted, Target, register
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -38,11 +38,11 @@ def convert_fp16(graph: Graph, spec: ExportSpec, path: Path) -> None:
     save_model(to_half(to_model(graph, spec)), spec, path)
 
 
-def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Quantised:
+def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
     """Write an ONNX file with Q/DQ pairs: int8 weights, 8-bit activations, float border."""
     done = to_quantised(graph, spec)
     save_model(done.model, spec, path)
-    return done
+    return Converted(quantised=done)
 
 
 def to_quantised(graph: Graph, spec: ExportSpec) -> Quantised:

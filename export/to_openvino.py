@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 
 from ..runtimes.optional import require
 from .graph import ExportSpec, Graph
-from .registry import Target, register
+from .registry import Converted, Target, register
 from .to_onnx import INT8_TOLERANCE_DB, save_model, to_model, to_quantised
 
 if TYPE_CHECKING:
     from openvino import Model
-
-    from ..quantize.plan import Quantised
 
 MODEL_FILE = "model.xml"
 QUANTISED_FILE = "model.onnx"
@@ -30,7 +28,7 @@ def convert_fp16(graph: Graph, spec: ExportSpec, path: Path) -> None:
     _save(graph, spec, path, half=True)
 
 
-def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Quantised:
+def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
     """Write the quantised network into the folder ``path``, as ONNX, which OpenVINO reads itself.
 
     OpenVINO's own format spells every Q/DQ pair out: 1.5 MB of XML for 1.3 MB of weights
@@ -39,7 +37,7 @@ def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Quantised:
     done = to_quantised(graph, spec)
     path.mkdir()
     save_model(done.model, spec, path / QUANTISED_FILE)
-    return done
+    return Converted(quantised=done)
 
 
 def _save(graph: Graph, spec: ExportSpec, path: Path, *, half: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ def measure_parity(
     *,
     tolerance_psnr_db: float,
     emulated: bool = False,
+    note: str | None = None,
     progress: Progress | None = None,
 ) -> Parity:
     """Compare the artifact's outputs with PyTorch's on real pictures.
@@ -53,6 +55,7 @@ def measure_parity(
         probes: At least one.
         tolerance_psnr_db: Every picture must reach it.
         emulated: Whether the runner only imitates the target's runtime.
+        note: What was run in the artifact's place, and why; None if the artifact itself was.
         progress: Called with (pictures done, pictures in all).
 
     Raises:
@@ -70,7 +73,8 @@ def measure_parity(
         if progress is not None:
             progress(done + 1, len(probes))
     _check_worst(rows, tolerance_psnr_db, runner.manifest.target)
-    return _summary(rows, runner, tolerance_psnr_db, emulated=emulated)
+    summary = _summary(rows, runner, tolerance_psnr_db)
+    return dataclasses.replace(summary, emulated=emulated, note=note)
 
 
 def _check_worst(rows: Sequence[_Compared], tolerance_psnr_db: float, target: str) -> None:
@@ -83,9 +87,7 @@ def _check_worst(rows: Sequence[_Compared], tolerance_psnr_db: float, target: st
         )
 
 
-def _summary(
-    rows: Sequence[_Compared], runner: Runner, tolerance_psnr_db: float, *, emulated: bool
-) -> Parity:
+def _summary(rows: Sequence[_Compared], runner: Runner, tolerance_psnr_db: float) -> Parity:
     worst = min(rows, key=lambda row: row.psnr_db)
     return Parity(
         reference="PyTorch fp32 CPU, unfolded generator",
@@ -99,7 +101,7 @@ def _summary(
         residual_snr_db=_pooled_db([row.residual_snr_db for row in rows]),
         tolerance_psnr_db=tolerance_psnr_db,
         ran_on=f"{type(runner).__name__}: {runner.describe()}",
-        emulated=emulated,
+        emulated=runner.emulated,
     )
 
 

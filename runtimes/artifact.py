@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,8 @@ class Parity:
     as null. ``max_abs`` is the
     largest difference of the float outputs in [-1, 1]; ``residual_snr_db`` is measured on
     (output - input), since the network only makes a residual. ``emulated`` marks numbers that
-    did not come from the target's own runtime.
+    did not come from the target's own runtime; ``note`` says what was run in the artifact's place,
+    and why, where this machine cannot run the artifact itself.
     """
 
     reference: str
@@ -107,6 +108,7 @@ class Parity:
     tolerance_psnr_db: float
     ran_on: str
     emulated: bool
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Manifest:
     ``receptive_radius_px`` is how far an output pixel sees, None for live norms (everything).
     ``macs`` counts convolutions only, at ``macs_size`` (height, width). ``freezing_psnr_db`` is
     the PSNR between frozen and live PyTorch outputs if a checkpoint trained live was frozen.
+    ``options`` are the format's own, as they were asked for or by default.
     """
 
     target: str
@@ -141,6 +144,7 @@ class Manifest:
     freezing_psnr_db: float | None = None
     trained_norm: str | None = None
     quantisation: Quantisation | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class Runner(ABC):
     """
 
     reuses_output: ClassVar[bool] = False
+    emulated: ClassVar[bool] = False  # True: imitates the runtime; its times mean nothing
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     hints: ClassVar[tuple[str, ...]] = ("latency",)
 

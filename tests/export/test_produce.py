@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from edgedeblur.export.graph import ExportSpec
-from edgedeblur.export.produce import produce
-from edgedeblur.export.registry import get_target
+from edgedeblur.export.prepare import prepare
+from edgedeblur.export.produce import describe, produce
+from edgedeblur.export.registry import Converted, StandIn, get_target
 from edgedeblur.models.checkpoint import load_checkpoint
-from edgedeblur.runtimes.artifact import manifest_path, read_manifest
+from edgedeblur.runtimes.artifact import Manifest, TensorSpec, manifest_path, read_manifest
+from edgedeblur.runtimes.run_ort import OrtRunner
 
 SPEC = ExportSpec("onnx-fp32", (32, 64))
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -112,3 +115,47 @@ def test_force_replaces_both(built, target, checkpoint, tmp_path):
     assert read_manifest(output) == manifest
     assert manifest.sha256 != read_manifest(built).sha256
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.onnx", "net.onnx.json"]
+
+
+def test_a_stand_in_is_run_instead_and_named(target, built, checkpoint, tmp_path):
+    opened = []
+
+    def convert(_graph, _spec, path):
+        path.write_bytes(b"an engine that no runtime here can open")
+
+        def open_instead(manifest, threads):
+            runner = OrtRunner(built, manifest, threads=threads, device="cpu")
+            opened.append(runner)
+            return runner
+
+        return Converted(stand_in=StandIn(open_instead, "typed ONNX; engine not run: no driver"))
+
+    engine = dataclasses.replace(target, convert=convert)
+    manifest = produce(engine, checkpoint, SPEC, tmp_path / "net.onnx", norm="frozen")
+    (runner,) = opened
+    assert runner.manifest.sha256 == manifest.sha256
+    assert manifest.parity.note == "typed ONNX; engine not run: no driver"
+    assert not manifest.parity.emulated
+    assert manifest.parity.max_abs == read_manifest(built).parity.max_abs > 0
+    assert read_manifest(tmp_path / "net.onnx") == manifest
+
+
+def test_what_an_emulator_said_is_labelled(target, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(OrtRunner, "emulated", True)
+    manifest = produce(target, checkpoint, SPEC, tmp_path / "net.onnx", norm="frozen")
+    assert manifest.parity.emulated
+
+
+def test_a_format_says_what_its_border_is(target, checkpoint):
+    def tensors(spec):
+        taken = TensorSpec("image", (1, *spec.size, 3), "uint8", "NHWC", value_range=(0.0, 255.0))
+        return taken, dataclasses.replace(taken, name="deblurred")
+
+    spec = dataclasses.replace(SPEC, options={"io": "image"})
+    graph = prepare(checkpoint, norm="frozen")
+    manifest = describe(dataclasses.replace(target, tensors=tensors), graph, spec)
+    assert (manifest.input.shape, manifest.input.size) == ((1, 32, 64, 3), (32, 64))
+    assert manifest.output.name == "deblurred"
+    assert manifest.options == {"io": "image"}
+    again = Manifest.from_dict(json.loads(json.dumps(manifest.to_dict())), origin="again")
+    assert again == manifest
