@@ -14,7 +14,7 @@ demo: $(READY)  ## a blurry photo comes back sharper through an exported artifac
 	@echo "Look at out/demo (blurry and deblurred side by side) and out/report/report.md"
 
 test: $(READY)  ## the whole suite, without the slow full-size measurements
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(READY)  ## full-size checks: 24-megapixel memory, 720p overhead, export time
 	$(BIN)/python -m pytest -m slow

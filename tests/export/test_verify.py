@@ -14,6 +14,7 @@ from edgedeblur.runtimes.probes import Probe
 
 
 class Runner:
+    emulated = False
     """Multiplies by ``gain`` and, unlike the reference, clamps at ``most``."""
 
     manifest = SimpleNamespace(target="onnx-fp99")
