@@ -1,6 +1,6 @@
-"""Rewrites the README's generated parts: targets, results, and where things are.
+"""Rewrites the generated parts of the README and of the pages in ``docs/``.
 
-``python docs/readme_tables.py`` writes; ``--check`` only says whether the README is up to date.
+``python docs/readme_tables.py`` writes; ``--check`` only says whether they are up to date.
 """
 
 from __future__ import annotations
@@ -12,50 +12,66 @@ from pathlib import Path
 
 from edgedeblur.benchmarks.report.readme import (  # pyright: ignore[reportMissingImports]
     results_table_markdown,
+    summary_markdown,
 )
 from edgedeblur.export.registry import (  # pyright: ignore[reportMissingImports]
     targets_markdown,
 )
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
 ROOMS = ("models", "quantize", "export", "runtimes", "benchmarks")
+RESULTS = ROOT / "benchmarks" / "results"
+# Which page holds which generated parts.
+PAGES = {
+    "README.md": ("targets", "summary"),
+    "docs/RESULTS.md": ("results",),
+    "docs/MAP.md": ("map",),
+}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; exit code 1 if ``--check`` finds the README out of date."""
+    """Entry point; exit code 1 if ``--check`` finds a page out of date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args(argv).check
-    before = README.read_text(encoding="utf-8")
-    after = render(before)
-    if check:
-        if before != after:
-            sys.stderr.write("README.md is out of date; run: make readme\n")
-        return int(before != after)
-    README.write_text(after, encoding="utf-8")
-    return 0
+    stale = 0
+    for page in PAGES:
+        path = ROOT / page
+        before = path.read_text(encoding="utf-8")
+        after = render(page, before)
+        if check and before != after:
+            sys.stderr.write(f"{page} is out of date; run: make readme\n")
+            stale = 1
+        elif not check:
+            path.write_text(after, encoding="utf-8")
+    return stale
 
 
-def render(text: str) -> str:
-    """The text with its generated parts renewed.
+def render(page: str, text: str) -> str:
+    """A page's text with its generated parts renewed.
 
     Raises:
         ValueError: a pair of markers is missing.
     """
-    parts = {
-        "targets": targets_markdown(),
-        "results": results_table_markdown(ROOT / "benchmarks" / "results").strip(),
-        "map": file_map(),
-    }
-    for name, body in parts.items():
+    for name in PAGES[page]:
         begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
         head, found_begin, rest = text.partition(begin)
         _, found_end, tail = rest.partition(end)
         if not found_begin or not found_end:
-            raise ValueError(f"README.md has no markers for {name}")
-        text = f"{head}{begin}\n{body}\n{end}{tail}"
+            raise ValueError(f"{page} has no markers for {name}")
+        text = f"{head}{begin}\n{part(name)}\n{end}{tail}"
     return text
+
+
+def part(name: str) -> str:
+    """The text of one generated part."""
+    if name == "targets":
+        return targets_markdown()
+    if name == "summary":
+        return summary_markdown(RESULTS).strip()
+    if name == "results":
+        return results_table_markdown(RESULTS).strip()
+    return file_map()
 
 
 def file_map() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.fixture(scope="module")
@@ -21,34 +22,40 @@ def test_generated_parts_are_up_to_date(tables):
     assert tables.main(["--check"]) == 0
 
 
-def test_an_outdated_readme_is_noticed_and_mended(tables, tmp_path, monkeypatch, capsys):
+def test_an_outdated_page_is_noticed_and_mended(tables, tmp_path, monkeypatch, capsys):
+    (tmp_path / "docs").mkdir()
+    for page in tables.PAGES:
+        (tmp_path / page).write_text((ROOT / page).read_text())
     stale = tmp_path / "README.md"
-    current = tables.render((ROOT / "README.md").read_text())
+    current = stale.read_text()
     stale.write_text(current.replace("`onnx-fp32` |", "`onnx-fp33` |"))
-    monkeypatch.setattr(tables, "README", stale)
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    monkeypatch.setattr(tables, "file_map", lambda: tables.render.__doc__)
     assert tables.main(["--check"]) == 1
-    assert capsys.readouterr().err == "README.md is out of date; run: make readme\n"
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in told] == ["README.md", "docs/MAP.md"]
     assert "onnx-fp33" in stale.read_text()  # checking writes nothing
     assert tables.main([]) == 0
     assert stale.read_text() == current
     assert tables.main(["--check"]) == 0
 
 
-def test_a_readme_without_markers_is_an_error(tables):
-    with pytest.raises(ValueError, match="no markers for targets"):
-        tables.render("nothing")
+def test_a_page_without_markers_is_an_error(tables):
+    with pytest.raises(ValueError, match=r"docs/MAP\.md has no markers for map"):
+        tables.render("docs/MAP.md", "nothing")
 
 
 def test_links_and_commands_exist():
-    text = (ROOT / "README.md").read_text()
-    for link in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert (ROOT / link).exists(), link
     makefile = (ROOT / "Makefile").read_text()
-    for goal in re.findall(r"^    make ([a-z -]+?)(?: +#|$)", text, re.MULTILINE):
-        assert all(f"\n{word}:" in makefile for word in goal.split()), goal
+    for page in PAGES:
+        text = page.read_text()
+        for link in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+        for goal in re.findall(r"^    make ([a-z -]+?)(?: +#|$)", text, re.MULTILINE):
+            assert all(f"\n{word}:" in makefile for word in goal.split()), goal
 
 
-def test_options_in_the_tour_are_real():
+def test_commands_in_the_pages_are_real():
     from edgedeblur.benchmarks.cli import build_parser as bench
     from edgedeblur.export.arguments import build_parser as export
     from edgedeblur.models.training.cli import build_parser as train
@@ -62,8 +69,8 @@ def test_options_in_the_tour_are_real():
         "deblur-bench": bench(),
         "deblur-train": train(),
     }
-    tour = (ROOT / "README.md").read_text().split("## A tour")[1].split("## Training")[0]
-    lines = [line.split("  #")[0].split() for line in tour.splitlines() if "    deblur-" in line]
-    assert len(lines) >= 8
+    told = "\n".join(page.read_text() for page in PAGES)
+    lines = [line.split("  #")[0].split() for line in told.splitlines() if "    deblur-" in line]
+    assert len(lines) >= 20
     for words in lines:
         parsers[words[0]].parse_args(words[1:])

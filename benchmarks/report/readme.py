@@ -1,4 +1,4 @@
-"""The README's results, from the JSON files of ``benchmarks/results``.
+"""The results of README.md and docs/RESULTS.md, from the JSON files of ``benchmarks/results``.
 
 Each file is what ``deblur-bench --json FILE`` wrote; its name says the condition, as in
 ``samples_736x1280_2threads_amd-epyc.json``.
@@ -28,6 +28,23 @@ _WANTED = (
     "drift: delta PSNR dB",
     "residual SNR dB",
 )
+# The README shows one size, and what decides.
+_SUMMARY_FILES = "samples_*_736x1280_*.json"
+_SUMMARY = (
+    "engine",
+    "MiB",
+    "infer ms [p5, p95]",
+    "x baseline",
+    "x stock",
+    "PSNR dB",
+    "drift: delta PSNR dB",
+    "residual SNR dB",
+)
+
+
+def summary_markdown(results_dir: Path) -> str:
+    """The README's selection, otherwise as `results_table_markdown`."""
+    return _tables(results_dir, _SUMMARY_FILES, _SUMMARY)
 
 
 def results_table_markdown(results_dir: Path) -> str:
@@ -37,22 +54,26 @@ def results_table_markdown(results_dir: Path) -> str:
         FileNotFoundError: no result files in the folder.
         ValueError: a file is not a result of this schema version, or holds rows that failed.
     """
-    files = sorted(results_dir.glob("*.json"))
+    return _tables(results_dir, "*.json", _WANTED)
+
+
+def _tables(results_dir: Path, pattern: str, wanted: tuple[str, ...]) -> str:
+    files = sorted(results_dir.glob(pattern))
     if not files:
         raise FileNotFoundError(
             f"{results_dir}: no results; write one with deblur-bench --json FILE"
         )
-    return "\n\n".join(_table(file) for file in files) + "\n"
+    return "\n\n".join(_table(file, wanted) for file in files) + "\n"
 
 
-def _table(file: Path) -> str:
+def _table(file: Path, wanted: tuple[str, ...]) -> str:
     result = read_result(file)
     failed = [row.engine for row in result.rows if row.error is not None]
     if failed:
         raise ValueError(f"{file}: {failed[0]} failed there; measure again before publishing it")
     rows = [row for row in result.rows if row.footprint is not None]
     blurry = next((row.quality for row in rows if row.quality is not None), None)
-    lines = [f"{caption(result)}.", "", markdown_table(_columns(result), rows)]
+    lines = [f"{caption(result)}.", "", markdown_table(_columns(result, wanted), rows)]
     if blurry is not None:
         lines += [
             "",
@@ -62,8 +83,8 @@ def _table(file: Path) -> str:
     return "\n".join(lines)
 
 
-def _columns(result: BenchResult) -> tuple[Column, ...]:
-    """The README's selection; those that no row fills are dropped when the table is made."""
+def _columns(result: BenchResult, wanted: tuple[str, ...]) -> tuple[Column, ...]:
+    """Those wanted; those that no row fills are dropped when the table is made."""
     costs = cost_columns(sweep=bool(result.conditions.sizes))
     known = {column.heading: column for column in (*costs, *quality_columns())}
-    return tuple(known[heading] for heading in _WANTED if heading in known)
+    return tuple(known[heading] for heading in wanted if heading in known)
