@@ -228,9 +228,10 @@ def _preset_path(preset: str) -> Path:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return cast("dict[str, Any]", tomllib.loads(path.read_text(encoding="utf-8")))
+        body: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not TOML ({error})") from error
+    return body
 
 
 def _literal(text: str) -> object:
