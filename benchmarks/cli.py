@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtimes.console import DONE, FAILED, MAX_SIDE, console, run_command
-from .jobs import ending_on_sigterm
+from .jobs import ending_on_signals
 
 if TYPE_CHECKING:
     from .result import BenchResult, Conditions
@@ -21,8 +21,8 @@ DEFAULT_SIZE = (736, 1280)  # 720p, padded
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code. SIGTERM ends it, worker and all, with 143."""
-    with ending_on_sigterm():
+    """Entry point; returns the exit code. SIGTERM and SIGHUP end it, worker and all."""
+    with ending_on_signals():
         return run_command(build_parser(), work, argv)
 
 

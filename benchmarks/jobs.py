@@ -120,6 +120,8 @@ def worker_command(answer: Path) -> list[str]:
 
 # As `python -m MODULE`, which would put the folder that the user is in on the search path, first of
 # all: a file numpy.py there must not run in numpy's place. (Python has -P for this from 3.11 on.)
+# Windows has no SIGHUP.
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 _AS_MODULE = (
     "import sys; sys.path[:] = [folder for folder in sys.path if folder]; "
     "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
@@ -132,26 +134,30 @@ def module_command(module: str, *arguments: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def ending_on_sigterm() -> Generator[None]:
-    """While the block runs, SIGTERM unwinds the stack as Ctrl-C does: SystemExit with 143.
+def ending_on_signals() -> Generator[None]:
+    """While the block runs, SIGTERM and SIGHUP unwind the stack as Ctrl-C does.
 
-    Otherwise it ends this process where it stands, and its worker and temporary folders stay. Does
-    nothing in other threads than the main one, or where SIGTERM is handled or ignored already.
+    SystemExit with 128 + the signal's number. Otherwise they end this process where it stands, and
+    its worker and temporary folders stay. Does nothing in other threads than the main one; a signal
+    that is handled or ignored already (``nohup``) is left alone.
     """
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    ours = [s for s in _ENDING if signal.getsignal(s) is signal.SIG_DFL]
 
     def end(number: int, _frame: object) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not disturb the tidying
+        for each in ours:
+            signal.signal(each, signal.SIG_IGN)  # a second one must not disturb the tidying
         raise SystemExit(128 + number)
 
-    signal.signal(signal.SIGTERM, end)
+    for each in ours:
+        signal.signal(each, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
 
 
 def _talk(process: subprocess.Popen[str], job: str, progress: Progress | None) -> None:

@@ -15,12 +15,16 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..runtimes.artifact import CheckpointInfo, Manifest, TensorSpec, manifest_path, write_manifest
 from ..runtimes.console import DONE, USER_ERRORS, one_line
 from ..runtimes.files import sha256_of, size_of
 from ..runtimes.optional import available, require, version_of
 from .jobs import death, module_command
+
+if TYPE_CHECKING:
+    from ..models.checkpoint import Checkpoint
 
 FAILED = 3  # an error meant for users; Python itself exits with 1 for any other
 ORT = "onnxruntime"
@@ -78,28 +82,31 @@ def build_stock(checkpoint: Path, size: tuple[int, int], target: Path) -> None:
             external_data=False,
         )
     info = CheckpointInfo(loaded.sha256, str(checkpoint))
-    write_manifest(_manifest(target, size, loaded.backbone, info), manifest_path(target))
+    write_manifest(_manifest(target, size, loaded, info), manifest_path(target))
 
 
-def _manifest(path: Path, size: tuple[int, int], backbone: str, info: CheckpointInfo) -> Manifest:
+def _manifest(
+    path: Path, size: tuple[int, int], loaded: Checkpoint, info: CheckpointInfo
+) -> Manifest:
     from ..models.generator import SIZE_MULTIPLE
     from ..models.receptive import receptive_radius_px
 
     return Manifest(
         target="stock-onnx-fp32",
-        backbone=backbone,
+        backbone=loaded.backbone,
         checkpoint=info,
         norm="frozen",
         input=TensorSpec("image", (1, 3, *size), "float32"),
         output=TensorSpec("deblurred", (1, 3, *size), "float32"),
         size_multiple=SIZE_MULTIPLE,
-        receptive_radius_px=receptive_radius_px(backbone),
+        receptive_radius_px=receptive_radius_px(loaded.backbone),
         params=0,  # counted from the graph where they are shown
         macs=None,
         macs_size=None,
         bytes=size_of(path),
         sha256=sha256_of(path),
         tools={"torch": version_of("torch") or "?"},
+        trained_norm=loaded.norm,
     )
 
 

@@ -48,6 +48,7 @@ def test_stock_onnx_computes_what_pytorch_does_in_eval_mode(stock):
     with open_runner(path, threads=2) as runner:
         output = runner.infer(fixture["input"])
         assert runner.precision == "fp32"
+        assert (runner.manifest.norm, runner.manifest.trained_norm) == ("frozen", "live")
     assert np.abs(output - fixture["output_running_stats"]).max() <= 1e-4
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from edgedeblur.benchmarks.jobs import Job, ending_on_sigterm, run_job
+from edgedeblur.benchmarks.jobs import Job, ending_on_signals, run_job
 from edgedeblur.benchmarks.stock import build_apart
 
 from .support import conditions, sharpening, write_artifact, write_pairs
@@ -82,16 +82,17 @@ def waited_for(question, command):
     raise AssertionError("waited in vain")
 
 
-def test_sigterm_is_as_before_afterwards():
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as stop, ending_on_sigterm():
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert stop.value.code == 143
-    assert signal.getsignal(signal.SIGTERM) is before
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_the_block_and_is_as_before_afterwards(number, code):
+    before = signal.signal(number, signal.SIG_DFL)
     try:
-        with ending_on_sigterm():
-            os.kill(os.getpid(), signal.SIGTERM)  # whoever ignores it goes on doing so
-            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        with pytest.raises(SystemExit) as stop, ending_on_signals():
+            os.kill(os.getpid(), number)
+        assert stop.value.code == code
+        assert signal.getsignal(number) is signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN)
+        with ending_on_signals():
+            os.kill(os.getpid(), number)  # whoever ignores it goes on doing so
+            assert signal.getsignal(number) is signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)

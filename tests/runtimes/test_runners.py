@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -56,6 +58,26 @@ class TestOnnxRuntime(RunnerContract):
     def test_fixed_size_is_enforced(self, runner, image):
         with pytest.raises(ValueError, match=r"takes 64x96 \(HxW\), not 64x64"):
             runner.infer(np.ascontiguousarray(image[..., :64]))
+
+    @pytest.mark.parametrize(("free", "planned"), [(False, True), (True, False)])
+    def test_a_free_size_plans_no_memory(self, path, free, planned, monkeypatch):
+        import onnxruntime
+        from edgedeblur.runtimes.artifact import read_manifest
+        from edgedeblur.runtimes.run_ort import OrtRunner
+
+        seen = []
+        session = onnxruntime.InferenceSession
+        monkeypatch.setattr(
+            onnxruntime,
+            "InferenceSession",
+            lambda file, options, **more: seen.append(options) or session(file, options, **more),
+        )
+        manifest = read_manifest(path)
+        if free:
+            spec = dataclasses.replace(manifest.input, shape=(1, 3, "height", "width"))
+            manifest = dataclasses.replace(manifest, input=spec)
+        OrtRunner(path, manifest, threads=1, device="cpu").close()
+        assert [options.enable_mem_pattern for options in seen] == [planned]
 
     def test_damaged_file_is_an_error_of_ours(self, path, tmp_path):
         from edgedeblur.runtimes.artifact import manifest_path, read_manifest
