@@ -136,6 +136,8 @@ def with_plan(
     from ..quantize.recipe import read_recipe
 
     recipe = read_recipe(arguments.recipe, checkpoint.backbone)
+    if arguments.recipe is None and target.recipe is not None:
+        recipe = target.recipe(recipe)
     say("reading calibration pictures")
     pictures = calibration_set(arguments.calib, spec.size, count=arguments.calib_count)
     plan = QuantPlan(recipe, pictures, arguments.max_drop, threads, say)

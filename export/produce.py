@@ -97,10 +97,16 @@ def _converted(
 ) -> Manifest:
     """Write the artifact to ``path`` and prove it; its manifest, which is not written yet."""
     draft = describe(target, graph, spec)
-    spec = dataclasses.replace(spec, embed={EMBED_KEY: json.dumps(draft.to_dict())})
+    spec = dataclasses.replace(spec, embed={EMBED_KEY: json.dumps(draft.to_dict())}, say=say)
     say(f"converting to {target.name}")
     done = target.convert(graph, spec, path) or Converted()
-    manifest = dataclasses.replace(draft, bytes=size_of(path), sha256=sha256_of(path))
+    manifest = dataclasses.replace(
+        draft,
+        bytes=size_of(path),
+        sha256=sha256_of(path),
+        engine=done.engine,
+        tools={**draft.tools, **done.tools},
+    )
     say("running it on real pictures and comparing with PyTorch")
     return _verified(manifest, target, graph, path, spec, threads, done)
 
@@ -129,7 +135,7 @@ def describe(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
         rewrites=graph.rewrites,
         trained_norm=graph.checkpoint.norm,
         calibration=_calibration(spec),
-        options=dict(spec.options),
+        options={k: v for k, v in spec.options.items() if not isinstance(v, Path)},
     )
 
 

@@ -6,7 +6,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from ..runtimes.optional import available
 
 if TYPE_CHECKING:
     from ..quantize.plan import Quantised
+    from ..quantize.recipe import Recipe
     from ..runtimes.artifact import Manifest, TensorSpec
     from ..runtimes.base import Runner
     from .graph import ExportSpec, Graph
@@ -41,10 +42,14 @@ class Converted:
     Attributes:
         quantised: Of quantised targets: what the drop is measured and explained with.
         stand_in: What to run instead of the file; None runs the file.
+        engine: For `Manifest.engine`.
+        tools: Versions that the target's module names do not tell, for `Manifest.tools`.
     """
 
     quantised: Quantised | None = None
     stand_in: StandIn | None = None
+    engine: dict[str, Any] | None = None
+    tools: dict[str, str] = field(default_factory=dict)
 
 
 Convert = Callable[["Graph", "ExportSpec", Path], "Converted | None"]
@@ -95,6 +100,7 @@ class Target:
         options: Command-line options that only such targets have.
         tensors: The input and output at the artifact's border; None is float32 NCHW in [-1, 1].
         free_size: Whether ``--dynamic`` can be built.
+        recipe: Makes the format's own default out of the backbone's recipe; None takes that.
     """
 
     name: str
@@ -111,6 +117,7 @@ class Target:
     options: tuple[Option, ...] = ()
     tensors: Callable[[ExportSpec], tuple[TensorSpec, TensorSpec]] | None = None
     free_size: bool = True
+    recipe: Callable[[Recipe], Recipe] | None = None
 
     def missing(self) -> tuple[str, ...]:
         """Modules that building or running would need and that are not installed."""

@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..runtimes.optional import require
+from .fused_pairs import with_fused_pairs
 from .observers import Range, observe
 from .ranges import TensorStats
-from .recipe import Recipe, is_kept, layer_name
+from .recipe import DEPTHWISE, Recipe, is_kept, layer_name
+from .weights import CONVOLUTIONS, is_depthwise, output_axis, quantised_weight, weight_scale
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import ModelProto
 
-CONVOLUTIONS = ("Conv", "ConvTranspose")
 _QUANTISED_OPS = [
     "Add",
     "Clip",
@@ -36,7 +37,6 @@ _QUANTISED_OPS = [
     "Relu",
     "Resize",
 ]
-_INT8_MAX = 127
 # Where exact rewrites put the lateral convolutions.
 _SITE_OF_LATERAL = {"lateral0": "smooth2", "lateral1": "td3", "lateral2": "td2", "lateral3": "td1"}
 
@@ -91,18 +91,24 @@ def quantise(
     if recipe.scheme.activation_bits is None:
         return weights_only(model, kept, per_channel=recipe.scheme.per_channel)
     ranges = choose_ranges(stats, recipe) if ranges is None else ranges
+    if recipe.pairs == "fused":
+        return with_fused_pairs(model, ranges, kept, per_channel=recipe.scheme.per_channel)
     return _with_qdq(model, ranges, recipe, kept)
 
 
 def kept_nodes(model: ModelProto, recipe: Recipe) -> set[str]:
     """Names of the nodes that stay float: the recipe's layers, and all from the tanh on.
 
+    ``depthwise`` among the layers stands for all depthwise convolutions.
+
     Raises:
         ValueError: an entry of ``keep`` fits no layer.
     """
     named = layers(model)
-    keep = tuple(_present(entry, named) for entry in recipe.keep)
+    keep = tuple(_present(entry, named) for entry in recipe.keep if entry != DEPTHWISE)
     kept = {node for layer, node in named.items() if is_kept(layer, keep)}
+    if DEPTHWISE in recipe.keep:
+        kept |= {node.name for node in model.graph.node if is_depthwise(node)}
     for node in reversed(model.graph.node):
         kept.add(node.name)
         if node.op_type == "Tanh":
@@ -221,30 +227,6 @@ def weights_only(model: ModelProto, kept: set[str], *, per_channel: bool) -> Mod
             model.graph.node.append(helper.make_node("DequantizeLinear", inputs, [name], **extra))
         model.graph.node.append(node)
     return model
-
-
-def output_axis(node: NodeProto) -> int:
-    """The weight's axis of output channels: 0, or 1 in a transposed convolution."""
-    return 1 if node.op_type == "ConvTranspose" else 0
-
-
-def weight_scale(weight: np.ndarray, axis: int | None) -> np.ndarray:
-    """float32 scales, ``max |w| / 127``: one per channel along ``axis``, or one for all."""
-    if axis is None:
-        largest = np.max(np.abs(weight))
-    else:
-        others = tuple(a for a in range(weight.ndim) if a != axis)
-        largest = np.max(np.abs(weight), axis=others)
-    return np.asarray(np.where(largest == 0, 1.0, largest) / _INT8_MAX, dtype=np.float32)
-
-
-def quantised_weight(weight: np.ndarray, scale: np.ndarray, axis: int) -> np.ndarray:
-    """int8: ``clip(round(w / scale), -127, 127)``; halves to even."""
-    shape = [1] * weight.ndim
-    if scale.ndim:
-        shape[axis] = -1
-    whole = np.rint(weight / scale.reshape(shape))
-    return np.clip(whole, -_INT8_MAX, _INT8_MAX).astype(np.int8)
 
 
 def correct_biases(model: ModelProto, stats: Mapping[str, TensorStats], kept: set[str]) -> None:

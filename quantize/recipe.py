@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+PAIRS = ("everywhere", "fused")
+DEPTHWISE = "depthwise"  # in `Recipe.keep`: all such convolutions
 OBSERVERS = ("minmax", "percentile", "entropy", "mse")
 DEFAULTS = Path(__file__).parent / "recipes.json"
 NAMES = (
@@ -65,7 +67,10 @@ class Recipe:
         percentile: For that observer: the share in percent kept at either end.
         equalise: Cross-layer equalisation of the backbone before anything else.
         correct_bias: Take the mean error of rounded weights out of the biases.
-        keep: Layers that stay in float, by `layer_name`; a prefix up to a dot is enough.
+        keep: Layers that stay in float, by `layer_name`; a prefix up to a dot is enough, and
+            ``depthwise`` is all of those.
+        pairs: Where Q/DQ pairs stand: ``everywhere``, around every operation, as kernels of CPUs
+            want them; or ``fused``, where TensorRT does, see `fused_pairs`.
     """
 
     name: str = "static_w8a8_perchannel"
@@ -74,9 +79,17 @@ class Recipe:
     equalise: bool = False
     correct_bias: bool = False
     keep: tuple[str, ...] = ("final",)
+    pairs: str = "everywhere"
 
     def __post_init__(self) -> None:
-        Scheme.decode(self.name)
+        scheme = Scheme.decode(self.name)
+        if self.pairs not in PAIRS:
+            raise ValueError(f"pairs is {self.pairs!r}; known: {', '.join(PAIRS)}")
+        if self.pairs == "fused" and (scheme.activation_bits != 8 or not scheme.symmetric):
+            raise ValueError(
+                f"pairs 'fused' are symmetric and 8 bits wide, which {self.name} is not; "
+                "use static_w8a8_perchannel_symmetric"
+            )
         if self.observer not in OBSERVERS:
             raise ValueError(f"unknown observer {self.observer!r}; known: {', '.join(OBSERVERS)}")
         if not 50.0 < self.percentile <= 100.0:

@@ -121,7 +121,9 @@ class Manifest:
     ``receptive_radius_px`` is how far an output pixel sees, None for live norms (everything).
     ``macs`` counts convolutions only, at ``macs_size`` (height, width). ``freezing_psnr_db`` is
     the PSNR between frozen and live PyTorch outputs if a checkpoint trained live was frozen.
-    ``options`` are the format's own, as they were asked for or by default.
+    ``options`` are the format's own, as they were asked for or by default, without paths of files. ``engine`` is there if
+    the artifact was compiled: ``builder``, ``system``, ``gpu``: what it was built by and for;
+    ``build_s``: seconds it took; ``source_bytes``: of the graph that it was compiled from.
     """
 
     target: str
@@ -145,6 +147,7 @@ class Manifest:
     trained_norm: str | None = None
     quantisation: Quantisation | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

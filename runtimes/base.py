@@ -52,6 +52,21 @@ class Runner(ABC):
         """The manifest of an artifact; a runner whose files carry it inside overrides this."""
         return read_manifest(path)
 
+    @classmethod
+    def cannot_run(cls) -> str | None:
+        """Why no such artifact can run on this machine, in a few words; None if it can."""
+        return None
+
+    @property
+    def gpu_ms(self) -> float | None:
+        """Milliseconds of the last `infer` on the GPU alone; None where nothing measures it."""
+        return None
+
+    @property
+    def device_memory_bytes(self) -> int | None:
+        """Most that the GPU's free memory fell by since opening; None where there is no GPU."""
+        return None
+
     @property
     def size(self) -> tuple[int, int] | None:
         """Fixed ``(height, width)`` that `infer` takes, or None for any multiple."""
@@ -216,9 +231,9 @@ def open_runner(
     Args:
         path: The file; its manifest must lie beside it.
         threads: CPU threads; 0 takes all that this process may use.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu`` or ``cuda``; ``cpu`` is ``cuda`` for engines, which run on nothing else.
         hint: ``latency``: one picture as soon as possible. ``throughput``: many pictures in as
-            little time as possible, by `Runner.infer_many`; only OpenVINO has it.
+            little time as possible, by `Runner.infer_many`; only OpenVINO and TensorRT have it.
 
     Raises:
         FileNotFoundError: the file or its manifest is missing.
@@ -227,6 +242,8 @@ def open_runner(
     """
     path = Path(path)
     runner = _runner_for(path)
+    if device == "cpu" and runner.devices == ("cuda",):
+        device = "cuda"
     if device not in runner.devices:
         raise ValueError(f"{path.suffix} runs on {' or '.join(runner.devices)}, not {device!r}")
     if hint not in runner.hints:
