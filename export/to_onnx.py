@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtimes.optional import require
 from .graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
+from .half import to_half
 from .registry import Converted, Target, register
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ OPSET = 18
 MULTIPLE = 32
 INT8_TOLERANCE_DB = 35.0  # on every picture; what counts, the drop against sharp, has its own gate
 _MAX_SIDE_32NDS = 1024  # upper bound that torch.export needs for a free side
-# Live statistics in half precision lose the variance; these few numbers per channel stay fp32.
-_FLOAT32_OPS = ("ReduceMean", "Sqrt", "Div")
 
 
 def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> None:
@@ -100,37 +99,6 @@ def _name_nodes(model: ModelProto) -> None:
     for index, node in enumerate(model.graph.node):
         named = node.op_type in ("Conv", "ConvTranspose")
         node.name = node.input[1].removesuffix(".weight") if named else f"{node.op_type}_{index}"
-
-
-def to_half(model: ModelProto) -> ModelProto:
-    """Float16 inside, float32 at the border and from the residual's tanh on.
-
-    The residual add and the clamp stay float32, since near 1 a half float has steps of 1/16 of an
-    8-bit level.
-    """
-    require("onnx", extra="onnx")
-    float16 = require("onnxruntime.transformers.float16", extra="onnx")
-    for index, node in enumerate(model.graph.node):
-        node.name = f"{node.op_type}_{index}"
-    onnxslim = require("onnxslim", extra="onnx")
-    with _quiet():
-        half = float16.convert_float_to_float16(
-            model,
-            keep_io_types=True,
-            op_block_list=[*_FLOAT32_OPS],
-            node_block_list=_tail(model),
-        )
-        return onnxslim.slim(half)  # sorts the casts that were appended at the end into place
-
-
-def _tail(model: ModelProto) -> list[str]:
-    """Names of the nodes from the last tanh to the output: tanh, residual add, clamp."""
-    names: list[str] = []
-    for node in reversed(model.graph.node):
-        names.append(node.name)
-        if node.op_type == "Tanh":
-            return names
-    raise ValueError("the traced network has no tanh: not a DeblurGAN-v2 generator")
 
 
 def _name_sides(model: ModelProto, spec: ExportSpec) -> None:

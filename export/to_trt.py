@@ -7,12 +7,9 @@ manifest says so.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import re
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +19,11 @@ from ..runtimes.files import replacing
 from ..runtimes.trt_sdk import MODULES, TITLES, installed, system_name
 from .graph import INPUT_NAME, ExportSpec, Graph
 from .half import to_half
-from .registry import Converted, Option, StandIn, Target, register
+from .registry import Converted, StandIn, Target, register
 from .to_onnx import INT8_TOLERANCE_DB, save_model, to_model, to_quantised
-from .trt_border import BORDERS, border_tensors, with_border
+from .trt_border import border_tensors, with_border
 from .trt_builder import BuildRequest, Built, Shapes, build_engine
+from .trt_options import OPTIONS
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from ..quantize.plan import Quantised
     from ..quantize.recipe import Recipe
 
-CAPABILITIES = ("75", "80", "86", "89", "120", "121", "current")
 _RECIPE = "static_w8a8_perchannel_symmetric"
 _DEFAULT_RTX_GPUS = "compute capability 8.0 and newer"
 
@@ -213,7 +210,7 @@ def _stand_in(data: bytes, reason: str) -> StandIn:
     def opened(manifest: Manifest, threads: int) -> Runner:
         return TypedGraphRunner(data, manifest, threads=threads)
 
-    return StandIn(opened, f"typed ONNX on onnxruntime; engine not run: {reason}")
+    return StandIn(opened, f"typed ONNX on onnxruntime; engine not run: {reason}", emulated=True)
 
 
 def _engine(request: BuildRequest, built: Built, source_bytes: int) -> dict[str, object]:
@@ -232,54 +229,6 @@ def _engine(request: BuildRequest, built: Built, source_bytes: int) -> dict[str,
         "profile": None if request.shapes is None else [list(shape) for shape in request.shapes],
     }
 
-
-def _capabilities(text: str) -> list[str]:
-    words = list(dict.fromkeys(filter(None, text.replace(".", "").split(","))))
-    unknown = [word for word in words if word not in CAPABILITIES]
-    if unknown or not words:
-        raise argparse.ArgumentTypeError(f"{text!r}: known are {', '.join(CAPABILITIES)}")
-    return words
-
-
-def _profile(text: str) -> list[list[int]]:
-    from .arguments import parse_size
-
-    sizes = [list(parse_size(part)) for part in text.split(",")]
-    if len(sizes) != 3:
-        raise argparse.ArgumentTypeError(f"{text!r} is not MIN,OPT,MAX: three sizes HxW")
-    return sizes
-
-
-def _number(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
-        return int(text)
-
-    return parse
-
-
-OPTIONS = (
-    Option("--trt", "tensorrt, if it is installed with a usable GPU, else rtx (TensorRT for RTX, "
-           "which builds without a GPU)", choices=tuple(MODULES)),
-    Option("--io", "type at the border; uint8 is whole pictures, NHWC (default: fp32)",
-           choices=BORDERS, default="fp32"),
-    Option("--compute-capability", "GPUs that an rtx engine is for (default: 8.0 and newer)",
-           _capabilities, metavar="75,80,86,89,120,121|current"),
-    Option("--profile", "sizes of --dynamic (default: 32x32, --size, --size)", _profile,
-           metavar="MIN,OPT,MAX"),
-    Option("--max-batch", "most pictures at once (default: 1)", _number(1, 256), default=1,
-           metavar="N"),
-    Option("--workspace", "most scratch memory of a layer", _number(1, 999_999), metavar="MIB"),
-    Option("--opt-level", "how long to look for fast kernels, 0 to 5; rtx looks on the GPU's "
-           "machine", _number(0, 5), metavar="N"),
-    Option("--timing-cache", "tensorrt: file that keeps what was timed for the next build", Path,
-           metavar="FILE"),
-    Option("--keep-onnx", "also write the typed ONNX that the engine is built from", Path,
-           metavar="FILE"),
-    Option("--layer-info", "write the engine's layers as JSON; needs a GPU", Path, metavar="FILE"),
-    Option("--verbose", "print the same build as a call of trtexec", bool, default=False),
-)  # fmt: skip
 
 # The SDK is chosen per export, so either of the two will do; without both, rtx is what to install.
 _SDK = next((MODULES[name] for name in reversed(installed())), MODULES["rtx"])

@@ -121,9 +121,9 @@ class Manifest:
     ``receptive_radius_px`` is how far an output pixel sees, None for live norms (everything).
     ``macs`` counts convolutions only, at ``macs_size`` (height, width). ``freezing_psnr_db`` is
     the PSNR between frozen and live PyTorch outputs if a checkpoint trained live was frozen.
-    ``options`` are the format's own, as they were asked for or by default, without paths of files. ``engine`` is there if
-    the artifact was compiled: ``builder``, ``system``, ``gpu``: what it was built by and for;
-    ``build_s``: seconds it took; ``source_bytes``: of the graph that it was compiled from.
+    ``options`` are the format's own, as they were asked for or by default, without paths of files.
+    ``engine`` is there if the artifact was compiled: ``builder``, ``system``, ``gpu``: what it was
+    built by and for; ``build_s``: seconds it took; ``source_bytes``: of the graph it came from.
     """
 
     target: str

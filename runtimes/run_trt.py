@@ -1,4 +1,4 @@
-"""TensorRT: runs ``.plan`` artifacts on an NVIDIA GPU, and their typed graph where there is none."""
+"""TensorRT: runs ``.plan`` artifacts on an NVIDIA GPU, or their typed graph where there is none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .artifact import Manifest
 from .base import Runner
 from .border import from_border, to_border
 from .console import one_line
-from .cuda_calls import Cuda, open_cuda
+from .cuda_calls import Cuda, NoGpuError, open_cuda
 from .foreign import in_our_words
 from .optional import MissingDependencyError, available
 from .registry import runtime
@@ -33,6 +33,8 @@ def cannot_run(sdk: str | None = None) -> str | None:
         return f"{' nor '.join(MODULES[name] for name in wanted)} not installed"
     try:
         open_cuda().close()
+    except NoGpuError as error:
+        return error.reason
     except (MissingDependencyError, ValueError, MemoryError) as error:
         return one_line(error)
     return None

@@ -89,7 +89,7 @@ class Lane:
     ) -> None:
         self._cuda, self._taken, self._given, self._origin = cuda, taken, given, origin
         self._complaints = engine.complaints
-        self._context = engine.cuda_engine.create_execution_context()
+        self._context: Any = engine.cuda_engine.create_execution_context()
         if self._context is None:
             raise MemoryError(f"{origin}: no execution context ({engine.complaints.text()})")
         self._stream = cuda.stream()
