@@ -59,7 +59,11 @@ class Cuda(Protocol):
         ...
 
     def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        """Host memory that copies need not stage; it lives as long as this object."""
+        """Host memory that copies need not stage."""
+        ...
+
+    def unpin(self, array: np.ndarray) -> None:
+        """Give the memory of `pinned` back; nobody may read the array from then on."""
         ...
 
     def upload(self, target: int, source: np.ndarray, stream: Handle) -> None:

@@ -95,6 +95,11 @@ class CudaPython:
         block = (ctypes.c_uint8 * nbytes).from_address(address)
         return np.ctypeslib.as_array(block).view(dtype).reshape(shape)
 
+    def unpin(self, array: np.ndarray) -> None:
+        """See `Cuda`."""
+        self._pinned.remove(array.ctypes.data)
+        self._do(self._rt.cudaFreeHost(array.ctypes.data), "giving pinned memory back")
+
     def upload(self, target: int, source: np.ndarray, stream: Handle) -> None:
         """See `Cuda`."""
         kind = self._rt.cudaMemcpyKind.cudaMemcpyHostToDevice

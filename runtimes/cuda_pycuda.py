@@ -66,6 +66,9 @@ class PyCuda:
         """See `Cuda`."""
         return self._drv.pagelocked_empty(shape, dtype)
 
+    def unpin(self, array: np.ndarray) -> None:
+        """See `Cuda`; the memory goes with the last reference to the array."""
+
     def upload(self, target: int, source: np.ndarray, stream: Handle) -> None:
         """See `Cuda`."""
         self._drv.memcpy_htod_async(target, source, stream)

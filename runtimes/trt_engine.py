@@ -148,6 +148,9 @@ class Lane:
         if self._buffers is not None:
             self._cuda.release(self._buffers.device_in)
             self._cuda.release(self._buffers.device_out)
+            self._cuda.unpin(self._buffers.host_in)
+            self._cuda.unpin(self._buffers.host_out)
+            self._buffers = None
         out_shape = tuple(self._context.get_tensor_shape(self._given.name))
         host_in = self._cuda.pinned(shape, np.dtype(self._taken.dtype))
         host_out = self._cuda.pinned(out_shape, np.dtype(self._given.dtype))

@@ -46,7 +46,9 @@ def spec_for(target: Target, *, size: tuple[int, int] = SIZE, dynamic: bool = Fa
     if target.needs_calibration:
         pictures = calibration_set(None, size, count=8)
         # At this size a layer's border is most of the picture, so more is lost than at 720p.
-        plan = QuantPlan(default_recipe("mobilenet_dsc"), pictures, max_drop_db=0.3, threads=2)
+        recipe = default_recipe("mobilenet_dsc")
+        recipe = recipe if target.recipe is None else target.recipe(recipe)
+        plan = QuantPlan(recipe, pictures, max_drop_db=0.3, threads=2)
     options = {option.key: option.default for option in target.options}
     return ExportSpec(target.name, size, dynamic=dynamic, quantise=plan, options=options)
 
@@ -210,6 +212,10 @@ class TargetContract:
         spec = spec_for(target)
         return path, produce(target, checkpoint, spec, path, norm="frozen", threads=2)
 
+    def opened(self, path: Path) -> Runner:
+        """What answers for the artifact on this machine."""
+        return open_runner(path)
+
     def embedded_text(self, path: Path) -> str:
         raise NotImplementedError
 
@@ -231,7 +237,7 @@ class TargetContract:
         assert parity is not None
         assert parity.pictures >= 4
         assert parity.worst_psnr_db >= target.tolerance_psnr_db
-        with open_runner(path) as runner:
+        with self.opened(path) as runner:
             output = runner.infer(image)
         expected = pytorch(checkpoint, image)
         assert np.abs(output - expected).max() <= 10 * parity.max_abs
@@ -251,7 +257,7 @@ class TargetContract:
         spec = spec_for(target, dynamic=True)
         manifest = produce(target, checkpoint, spec, path, norm="frozen", threads=2)
         assert manifest.input.size is None
-        with open_runner(path) as runner:
+        with self.opened(path) as runner:
             for height, width in ((32, 32), (32, 96), (160, 64)):
                 corner = photo[:height, :width].transpose(2, 0, 1)[None]
                 x = np.ascontiguousarray(corner.astype(np.float32) / 127.5 - 1)
