@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import platform
 import time
@@ -60,10 +61,10 @@ def measure_latency(
     if conditions.runs < 1 or conditions.warmup < 0:
         raise ValueError(f"{conditions.runs} runs measure nothing; use --runs 1 or more")
     size = runner.size or conditions.size
-    first_ms, infer = _infer_times(runner, to_network(fit(picture, size)), conditions)
+    first_ms, infer, gpu = _infer_times(runner, to_network(fit(picture, size)), conditions)
     whole = fit(picture, picture_size(size, conditions.protocol))
     ends = _end_to_end(runner, whole, conditions)
-    samples = _samples(infer, ends)
+    samples = dataclasses.replace(_samples(infer, ends), gpu=gpu)
     peak, method = peak_memory()
     return Latency(
         size=size,
@@ -85,6 +86,8 @@ def measure_latency(
         round_medians_ms=(spread(samples.infer).median_ms,),
         samples=samples,
         pictures_per_s=_rate(runner, whole, conditions),
+        gpu=spread(gpu) if gpu else None,
+        device_memory_bytes=runner.device_memory_bytes,
     )
 
 
@@ -160,11 +163,16 @@ class _Run:
 
 def _infer_times(
     runner: Runner, image: np.ndarray, conditions: Conditions
-) -> tuple[float, tuple[float, ...]]:
-    """The first run and, after the warm-up, the measured ones, in milliseconds."""
-    count = 1 + conditions.warmup + conditions.runs
-    first, *rest = (_elapsed_ms(lambda: runner.infer(image)) for _ in range(count))
-    return first, tuple(rest[conditions.warmup :])
+) -> tuple[float, tuple[float, ...], tuple[float, ...]]:
+    """The first run; after the warm-up, the measured ones, and the GPU's share of them, in ms."""
+    times: list[float] = []
+    shares: list[float | None] = []
+    for _ in range(1 + conditions.warmup + conditions.runs):
+        times.append(_elapsed_ms(lambda: runner.infer(image)))
+        shares.append(runner.gpu_ms)
+    measured = slice(1 + conditions.warmup, None)
+    gpu = [share for share in shares[measured] if share is not None]
+    return times[0], tuple(times[measured]), tuple(gpu)
 
 
 def _end_to_end(runner: Runner, picture: np.ndarray, conditions: Conditions) -> list[_Run]:

@@ -179,7 +179,7 @@ def _sweep(request: Request, engines: Sequence[Engine]) -> list[Entry]:
 def _keyed(request: Request, engine: Engine) -> tuple[Entry, Path | None]:
     """The entry with its reference's key and checkpoint, both None where there is none."""
     entry = _entry(request, engine)
-    if entry.job is None or engine.manifest is None:
+    if entry.job is None or engine.manifest is None or runtime_for(engine.path).runner.cannot_run():
         return entry, None
     try:
         path = engine.find_checkpoint(request)

@@ -67,6 +67,7 @@ class Samples:
     end_to_end: tuple[float, ...]
     pre: tuple[float, ...]
     post: tuple[float, ...]
+    gpu: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,10 @@ class Latency:
         memory_method: Where the two numbers come from.
         round_medians_ms: Median `infer` of each round: how far the machine drifted meanwhile.
         samples: On the way from a worker only; None in result files.
+        gpu: The GPU's own share of `infer`, between two events around the arithmetic, copies left
+            out; None where no GPU was asked.
+        device_memory_bytes: Most that the GPU's free memory fell by since opening, which counts
+            what other processes took meanwhile; None where no GPU was asked.
         pictures_per_s: `infer_many` over ``runs`` pictures, with the hint ``throughput`` only.
 
     Of several rounds, ``import_ms``, ``load_ms`` and ``first_ms`` are medians, memory the largest.
@@ -115,6 +120,8 @@ class Latency:
     round_medians_ms: tuple[float, ...] = ()
     samples: Samples | None = None
     pictures_per_s: float | None = None
+    gpu: Spread | None = None
+    device_memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +196,8 @@ class Row:
 
     ``baseline``: what the others are divided by, if this is one: ``reference`` or ``stock``.
     ``x_baseline``, ``x_stock``: how many times faster than those; see `ratios`.
+    ``verified``: of an artifact that cannot run on this machine: why not, and what its export
+    found in its place.
     """
 
     engine: str
@@ -208,6 +217,7 @@ class Row:
     baseline: str | None = None
     x_baseline: float | None = None
     x_stock: float | None = None
+    verified: str | None = None
 
 
 @dataclass(frozen=True)

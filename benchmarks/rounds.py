@@ -48,11 +48,13 @@ def pool(parts: Sequence[Latency]) -> Latency:
     memory = [p.peak_memory_bytes for p in parts if p.peak_memory_bytes is not None]
     start = [p.start_memory_bytes for p in parts if p.start_memory_bytes is not None]
 
+    device = [p.device_memory_bytes for p in parts if p.device_memory_bytes is not None]
     rates = [p.pictures_per_s for p in parts if p.pictures_per_s is not None]
 
     def together(of: Callable[[Samples], tuple[float, ...]]) -> list[float]:
         return [value for part in samples for value in of(part)]
 
+    gpu = together(lambda part: part.gpu)
     return dataclasses.replace(
         parts[0],
         runs=sum(part.runs for part in parts),
@@ -60,6 +62,8 @@ def pool(parts: Sequence[Latency]) -> Latency:
         load_ms=statistics.median(part.load_ms for part in parts),
         first_ms=statistics.median(part.first_ms for part in parts),
         infer=spread(together(lambda part: part.infer)),
+        gpu=spread(gpu) if gpu else None,
+        device_memory_bytes=max(device, default=None),
         end_to_end=spread(together(lambda part: part.end_to_end)),
         pre=spread(together(lambda part: part.pre)),
         post=spread(together(lambda part: part.post)),

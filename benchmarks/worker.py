@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ..runtimes.artifact import Manifest
 from ..runtimes.base import Runner, open_runner
 from ..runtimes.console import USER_ERRORS, one_line
 from ..runtimes.files import sha256_of
@@ -37,6 +38,9 @@ def measure(job: Job) -> Row:
     row = Row(engine=job.label, is_reference=job.reference_norm is not None, baseline=job.baseline)
     try:
         module = _module(job)
+        reason = _cannot_run(job)
+        if reason is not None:
+            return _unrun(job, row, reason)
         runner, opening = timed_open(module, lambda: _open(job))
         with runner:
             row = dataclasses.replace(
@@ -57,6 +61,59 @@ def measure(job: Job) -> Row:
         where = "" if text.startswith((job.engine, job.label)) else f"{job.label}: "
         row = dataclasses.replace(row, error=f"{where}{text}")
     return row
+
+
+def _cannot_run(job: Job) -> str | None:
+    """Why this machine cannot run the artifact; None for others and for what has an opener."""
+    if job.opener is not None or job.reference_norm is not None:
+        return None
+    return runtime_for(Path(job.engine)).runner.cannot_run()
+
+
+def _unrun(job: Job, row: Row, reason: str) -> Row:
+    """The row of an artifact that cannot run here: what its files tell, and no more."""
+    path = Path(job.engine)
+    runner = runtime_for(path).runner
+    manifest = runner.read_manifest(path)
+    row = dataclasses.replace(
+        row,
+        target=manifest.target,
+        backbone=manifest.backbone,
+        norm=manifest.norm,
+        sha256=manifest.sha256,
+        checkpoint_sha256=manifest.checkpoint.sha256,
+        verified=f"not run here: {reason}. {_verification(manifest)}",
+    )
+    if job.footprint:
+        from .footprint import measure_footprint
+
+        size = manifest.input.size or job.conditions.size
+        row = dataclasses.replace(row, footprint=measure_footprint(path, manifest, size))
+    if job.latency:
+        needs = " or ".join(device for device in runner.devices)
+        error = (
+            f"{job.label}: latency needs a {needs} device, and this machine has {reason}; measure "
+            "it where the artifact runs, or leave times out with --no-latency"
+        )
+        row = dataclasses.replace(row, error=error)
+    return row
+
+
+def _verification(manifest: Manifest) -> str:
+    """What the export found, in its own words."""
+    parity = manifest.parity
+    if parity is None:
+        return "Its manifest tells no comparison with PyTorch"
+    what = parity.note or parity.ran_on
+    said = (
+        f"Verified at export ({what}): PSNR to PyTorch {parity.psnr_db:.2f} dB, worst "
+        f"{parity.worst_psnr_db:.2f} dB, residual SNR {parity.residual_snr_db:.2f} dB on "
+        f"{parity.pictures} samples"
+    )
+    cost = manifest.quantisation
+    if cost is not None:
+        said += f"; against sharp pictures {-cost.psnr_drop_db:+.3f} dB on {cost.pictures} samples"
+    return said
 
 
 def _module(job: Job) -> str:

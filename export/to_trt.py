@@ -146,9 +146,7 @@ def profile_shapes(spec: ExportSpec) -> Shapes | None:
     if spec.dynamic:
         least, best, largest = sizes or ((32, 32), spec.size, spec.size)
     if any(not a <= b <= c for a, b, c in zip(least, best, largest, strict=True)):
-        raise ValueError(
-            "--profile is MIN,OPT,MAX, each at least as high and wide as the one before"
-        )
+        raise ValueError("--profile is MIN,OPT,MAX, none less high or wide than the one before")
     layout = border_tensors(spec)[0].layout
 
     def shape(batch: int, size: tuple[int, int]) -> tuple[int, ...]:

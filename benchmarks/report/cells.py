@@ -70,6 +70,7 @@ def time_columns(*, sweep: bool = False) -> tuple[Column, ...]:
         Column("load ms", _latency(lambda t: milliseconds(t.load_ms))),
         Column("first ms", _latency(lambda t: milliseconds(t.first_ms))),
         Column("infer ms [p5, p95]", _latency(lambda t: spread(t.infer))),
+        Column("GPU ms [p5, p95]", _latency(lambda t: spread(t.gpu) if t.gpu else NONE)),
         *(per_size[1:] if sweep else ()),
         Column("x baseline", lambda row: times_faster(row.x_baseline)),
         Column("x stock", lambda row: times_faster(row.x_stock)),
@@ -82,6 +83,7 @@ def time_columns(*, sweep: bool = False) -> tuple[Column, ...]:
             ),
         ),
         Column("peak MiB", _latency(lambda t: mebibytes(t.peak_memory_bytes))),
+        Column("GPU MiB", _latency(lambda t: mebibytes(t.device_memory_bytes))),
     )
 
 
@@ -167,6 +169,12 @@ def conventions(result: BenchResult) -> tuple[str, ...]:
             "file to ready, its hash checked, imports apart. "
             f"Memory: {times.memory_method} up to the end of timing.",
         )
+    if any(row.latency and row.latency.gpu for row in result.rows):
+        lines.append(
+            "GPU: the arithmetic alone, by CUDA events, copies left out. GPU MiB: what the GPU's "
+            "free memory fell by."
+        )
+    lines += [f"{row.engine}: {row.verified}." for row in result.rows if row.verified]
     lines += _ratio_lines(result.rows)
     paper = [(row, row.footprint) for row in result.rows if row.footprint]
     lines += [
