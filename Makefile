@@ -5,7 +5,7 @@ READY := .venv/.ready
 PHOTO := benchmarks/samples/blurry/mountains.png
 MODEL := out/mobilenet_dsc_onnx-fp32_736x1280.onnx
 
-.PHONY: demo test test-slow lint types readme results scaling lock clean
+.PHONY: demo test test-slow test-gpu lint types readme results scaling lock clean
 
 demo: $(READY)  ## a blurry photo comes back sharper through an exported artifact, with a measured table
 	$(BIN)/deblur-export --backbone mobilenet_dsc --target onnx-fp32 --output out --force
@@ -18,6 +18,9 @@ test: $(READY)  ## the whole suite, without the slow full-size measurements
 
 test-slow: $(READY)  ## full-size checks: 24-megapixel memory, 720p overhead, export time
 	$(BIN)/python -m pytest -m slow
+
+test-gpu: $(READY)  ## engines and PyTorch on an NVIDIA GPU; fails where there is none
+	$(BIN)/python -m pytest -m gpu
 
 lint: $(READY)
 	$(BIN)/ruff check .

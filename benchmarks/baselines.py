@@ -12,8 +12,11 @@ from .plan import Engine, Entry, Request, job_for
 from .ratios import REFERENCE, STOCK
 from .reference import ReferenceKey
 from .stock import OPENVINO, ORT, build_apart
+from .torch_cuda import VARIANTS
 
-KINDS = (REFERENCE, STOCK)
+CUDA = "cuda"
+KINDS = (REFERENCE, STOCK, CUDA)
+CUDA_ROW = "torch {variant}{suffix}"
 TRAIN_MODE = "torch reference mode (baseline{suffix})"
 STOCK_ROWS = {
     ORT: "stock onnx -> onnxruntime",
@@ -53,6 +56,9 @@ def baseline_entries(
     entries: list[Entry] = []
     if REFERENCE in request.baselines:
         entries += [_train_mode(request, point) for point in points]
+    if CUDA in request.baselines:
+        for point in points:
+            entries += _cuda(request, point, compared)
     stock: list[Entry] = []
     if STOCK in request.baselines:
         for number, point in enumerate(points):
@@ -101,8 +107,7 @@ def _stock(request: Request, point: _Point, compared: Sequence[Entry], target: P
         routes = build_apart(checkpoint, point.size, target)
     except USER_ERRORS as error:
         return [Entry(STOCK_ROWS[ORT] + point.suffix, error=one_line(error))]
-    key = ReferenceKey(point.engine.checkpoint_sha256, "frozen", point.size)
-    names = [entry.job.reference_label for entry in compared if entry.key == key and entry.job]
+    key, label_of = _shared_reference(point, compared)
     entries: list[Entry] = []
     for route in routes:
         if route != ORT and request.conditions.device != "cpu":
@@ -112,7 +117,34 @@ def _stock(request: Request, point: _Point, compared: Sequence[Entry], target: P
             job_for(request, target, label, size=point.size),
             opener=None if route == ORT else route,
             baseline=STOCK,
-            reference_label=names[0] if names else "",
+            reference_label=label_of,
         )
-        entries.append(Entry(label, job, key=key if names else None))
+        entries.append(Entry(label, job, key=key))
     return entries
+
+
+def _cuda(request: Request, point: _Point, compared: Sequence[Entry]) -> list[Entry]:
+    """PyTorch on the GPU in each of its variants."""
+    key, label_of = _shared_reference(point, compared)
+    entries: list[Entry] = []
+    for variant in VARIANTS:
+        label = CUDA_ROW.format(variant=variant, suffix=point.suffix)
+        try:
+            path = point.engine.find_checkpoint(request)
+        except USER_ERRORS as error:
+            entries.append(Entry(label, error=one_line(error)))
+            continue
+        job = dataclasses.replace(
+            job_for(request, path, label, size=point.size),
+            opener=f"cuda-{variant}",
+            reference_label=label_of,
+        )
+        entries.append(Entry(label, job, key=key))
+    return entries
+
+
+def _shared_reference(point: _Point, compared: Sequence[Entry]) -> tuple[ReferenceKey | None, str]:
+    """The reference of frozen norms that is measured anyway, and its name; else None and none."""
+    key = ReferenceKey(point.engine.checkpoint_sha256, "frozen", point.size)
+    names = [entry.job.reference_label for entry in compared if entry.key == key and entry.job]
+    return (key, names[0]) if names else (None, "")

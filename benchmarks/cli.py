@@ -62,12 +62,13 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--baseline",
-        choices=("reference", "stock"),
+        choices=("reference", "stock", "cuda"),
         action="append",
         default=[],
         help="also measure, and compare with: the same weights as the original code infers "
         "(reference: PyTorch, norms in training arithmetic), or exported by torch.onnx.export "
-        "alone (stock: in onnxruntime, and in OpenVINO if installed); may be given twice",
+        "alone (stock: in onnxruntime, and in OpenVINO if installed), or in PyTorch on the GPU "
+        "(cuda: fp32, TF32, fp16, torch.compile, CUDA graph); repeat for more",
     )
 
 
@@ -232,6 +233,8 @@ def _check_usage(arguments: argparse.Namespace) -> None:
     """Refuse options that contradict each other; exits with 2."""
     if arguments.sharp is not None and arguments.data is None:
         build_parser().error("--sharp needs --data with the folder of the blurry pictures")
+    if "cuda" in arguments.baseline and arguments.device != "cuda":
+        build_parser().error("--baseline cuda is PyTorch on a GPU; add --device cuda")
     if arguments.sizes and arguments.no_latency:
         build_parser().error("--sizes measures time and memory; leave out --no-latency")
 

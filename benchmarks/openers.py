@@ -5,6 +5,8 @@
     nothing folded, every norm computed from the picture at hand.
 ``openvino-f32``, ``openvino-bf16``
     OpenVINO's CPU plugin given a plain ONNX file, as its documentation says to.
+``cuda-fp32`` and others
+    PyTorch on a GPU; see `torch_cuda`.
 """
 
 from __future__ import annotations
@@ -20,17 +22,22 @@ from ..runtimes.artifact import read_manifest
 from ..runtimes.base import Runner
 from ..runtimes.optional import require
 from ..runtimes.run_torch import TorchRunner
+from .torch_cuda import VARIANTS, TorchVariant
 
 _PRECISIONS = {"f32": "fp32", "bf16": "bf16"}  # OpenVINO's words -> ours
 
 
 @dataclass(frozen=True)
 class Opener:
-    """Opens a file with ``runner``, which imports ``module``; ``target`` is its name in results."""
+    """Opens a file with ``runner``, which imports ``module``; ``target`` is its name in results.
+
+    ``norm`` is how a checkpoint's norms infer.
+    """
 
     module: str
     target: str
     runner: Callable[..., Runner]
+    norm: str = "live"
 
     def open(self, path: Path, *, threads: int, device: str) -> Runner:
         """Open a checkpoint (train mode) or a stock ONNX file with its manifest.
@@ -45,7 +52,7 @@ class Opener:
             shape = (1, *manifest.input.shape[1:])
             manifest = dataclasses.replace(
                 manifest,
-                norm="live",
+                norm=self.norm,
                 receptive_radius_px=None,
                 input=dataclasses.replace(manifest.input, shape=shape),
                 output=dataclasses.replace(manifest.output, shape=shape),
@@ -108,4 +115,8 @@ OPENERS = {
     "train-mode": Opener("torch", "torch-fp32", TrainModeRunner),
     "openvino-f32": Opener("openvino", "stock-openvino-f32", StockOpenVino),
     "openvino-bf16": Opener("openvino", "stock-openvino-bf16", StockOpenVino),
+    **{
+        f"cuda-{variant}": Opener("torch", f"torch-cuda-{variant}", TorchVariant, "frozen")
+        for variant in VARIANTS
+    },
 }

@@ -38,6 +38,8 @@ class TorchRunner(Runner):
             raise MissingDependencyError(
                 "PyTorch sees no CUDA device; check nvidia-smi, or use --device cpu"
             )
+        if self.device == "cuda":
+            torch.backends.cudnn.allow_tf32 = False  # its results say fp32
         torch.set_num_threads(self.threads)
         checkpoint = load_checkpoint(str(self.path))
         generator = generator_from(checkpoint, norm=self.manifest.norm)
