@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ..runtimes.artifact import Manifest
 from ..runtimes.base import Runner
 from ..runtimes.files import replacing
+from ..runtimes.optional import version_of
 from ..runtimes.trt_sdk import MODULES, TITLES, installed, system_name
 from .graph import INPUT_NAME, ExportSpec, Graph
 from .half import to_half
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ..quantize.recipe import Recipe
 
 _RECIPE = "static_w8a8_perchannel_symmetric"
-_DEFAULT_RTX_GPUS = "compute capability 8.0 and newer"
+_DEFAULT_RTX_GPUS = "TensorRT for RTX's default: Ampere and newer"
 
 
 def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
@@ -172,12 +173,18 @@ def _tell(spec: ExportSpec, request: BuildRequest, path: Path) -> None:
 def shell_command(spec: ExportSpec, request: BuildRequest, plan: str) -> str:
     """The same build as one call of NVIDIA's own tool."""
     words = ["trtexec" if request.sdk == "tensorrt" else "tensorrt_rtx"]
-    words += [f"--onnx={spec.options['keep_onnx'] or 'typed.onnx'}", f"--saveEngine={plan}"]
-    if request.sdk == "tensorrt":
-        words.append("--stronglyTyped")
+    words += [
+        f"--onnx={spec.options['keep_onnx'] or 'typed.onnx'}",
+        f"--saveEngine={plan}",
+        "--skipInference",
+    ]
+    if request.sdk == "tensorrt" and (version_of("tensorrt") or "10").startswith("10"):
+        words.append("--stronglyTyped")  # TensorRT 11 knows nothing else
     for name, shape in zip(("min", "opt", "max"), request.shapes or (), strict=False):
         words.append(f"--{name}Shapes={INPUT_NAME}:{'x'.join(map(str, shape))}")
-    if request.compute_capabilities:
+    if "current" in request.compute_capabilities:
+        words.append("--useGpu")
+    elif request.compute_capabilities:
         words.append(f"--computeCapabilities={','.join(request.compute_capabilities)}")
     if request.workspace_mib is not None:
         words.append(f"--memPoolSize=workspace:{request.workspace_mib}M")

@@ -48,7 +48,7 @@ OPTIONS = (
            "which builds without a GPU)", choices=tuple(MODULES)),
     Option("--io", "type at the border; uint8 is whole pictures, NHWC (default: fp32)",
            choices=BORDERS, default="fp32"),
-    Option("--compute-capability", "GPUs that an rtx engine is for (default: 8.0 and newer)",
+    Option("--compute-capability", "GPUs that an rtx engine is for (default: Ampere and newer)",
            _capabilities, metavar="75,80,86,89,120,121|current"),
     Option("--profile", "sizes of --dynamic (default: 32x32, --size, --size)", _profile,
            metavar="MIN,OPT,MAX"),

@@ -81,10 +81,11 @@ def check_plan(path: Path, manifest: Manifest) -> str:
     """
     header, engine = read_header(path), manifest.engine or {}
     system = engine.get("system")
-    if system is not None and system != system_name():
+    # Plans of TensorRT for RTX run on Linux and Windows, wherever they were built.
+    if header.sdk == "tensorrt" and system is not None and system != system_name():
         raise ValueError(
-            f"{path}: built for {system}, this is {system_name()}; plans do not travel between "
-            "systems, so export it again here"
+            f"{path}: built for {system}, this is {system_name()}; plans of TensorRT do not travel "
+            "between systems, so export it again here"
         )
     here = version_numbers(load_sdk(header.sdk))
     if header.version != here[: len(header.version)]:

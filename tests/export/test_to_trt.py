@@ -264,7 +264,8 @@ class TestRequests:
             timing_cache=tmp_path / "t", keep_onnx=tmp_path / "m.onnx",
         )  # fmt: skip
         assert shell_command(request, build_request(request), "net.plan") == (
-            f"trtexec --onnx={tmp_path}/m.onnx --saveEngine=net.plan --stronglyTyped "
+            f"trtexec --onnx={tmp_path}/m.onnx --saveEngine=net.plan --skipInference "
+            "--stronglyTyped "
             "--minShapes=image:1x3x32x32 --optShapes=image:1x3x64x96 --maxShapes=image:1x3x64x96 "
             "--memPoolSize=workspace:512M --builderOptimizationLevel=4 "
             f"--timingCacheFile={tmp_path}/t"

@@ -222,11 +222,21 @@ class TestPlansFromElsewhere:
 
     def test_another_system(self, tmp_path, monkeypatch):
         install(monkeypatch, FakeCuda())
-        path = saved(tmp_path, plan_bytes(), engine={"system": "Linux aarch64"})
+        elsewhere = {"system": "Linux aarch64"}
+        theirs = plan_bytes(magic=b"ftrt", version=(10, 9, 0, 34))
+        path = saved(tmp_path, theirs, engine=elsewhere)
         if system_name() == "Linux aarch64":
             pytest.skip("this is the system in question")
         with pytest.raises(ValueError, match="built for Linux aarch64, this is"):
             open_runner(path)
+
+    def test_rtx_plans_travel_between_systems(self, tmp_path, monkeypatch):
+        install(monkeypatch, FakeCuda())
+        with open_runner(
+            saved(tmp_path, plan_bytes(), engine={"system": "Windows AMD64"})
+        ) as runner:
+            image = pictures(1)[0]
+            assert np.array_equal(runner.infer(image), image / 2)
 
     @pytest.mark.skipif(available("tensorrt"), reason="TensorRT is installed here")
     def test_sdk_not_installed(self, tmp_path):
