@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtimes.console import DONE, console, print_json
 from ..runtimes.optional import available
+from ..runtimes.registry import runtime_for
 from .registry import Target, targets
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def _row(target: Target) -> dict[str, Any]:
         "build": [module for module in target.build_modules if not available(module)],
         "run": [module for module in target.run_modules if not available(module)],
     }
+    reason = runtime_for(Path(f"net{target.suffix}")).runner.cannot_run()
     return {
         "target": target.name,
         "file": target.suffix,
@@ -41,7 +43,8 @@ def _row(target: Target) -> dict[str, Any]:
         "build_needs": list(target.build_modules),
         "run_needs": list(target.run_modules),
         "builds_here": not lacks["build"],
-        "runs_here": not lacks["run"],
+        "runs_here": not lacks["run"] and reason is None,
+        "cannot_run": reason,
         "missing": list(dict.fromkeys((*lacks["build"], *lacks["run"]))),
     }
 
@@ -73,6 +76,12 @@ def _print_targets(rows: Sequence[dict[str, Any]]) -> None:
                 f"pip install 'edgedeblur[{row['extra']}]'",
                 markup=False,
             )
+        elif row["cannot_run"]:
+            shown.print(
+                f"{row['target']}: cannot run here ({row['cannot_run']}); what is built is "
+                "verified by other means, which its manifest names",
+                markup=False,
+            )
     shown.print("deblur-export needs both: what it builds, it runs.")
 
 
@@ -91,8 +100,13 @@ def print_summary(output: Path, manifest: Manifest) -> None:
         "against PyTorch": f"PSNR {_db(parity.psnr_db)} (worst {_db(parity.worst_psnr_db)}), "
         f"SSIM {parity.ssim:.6f}, residual SNR {_db(parity.residual_snr_db)}, largest "
         f"difference {parity.max_abs:.2g} on {parity.pictures} samples",
-        "ran on": parity.ran_on,
+        "ran on": f"{parity.ran_on} ({parity.note})" if parity.note else parity.ran_on,
     }
+    if manifest.engine is not None:
+        engine = manifest.engine
+        rows["engine"] = (
+            f"built by {engine['builder']} in {engine['build_s']:.1f} s for {engine['gpu']}"
+        )
     if manifest.freezing_psnr_db is not None:
         rows["freezing"] = (
             f"these weights were trained with live norms; freezing them changed the PyTorch "

@@ -259,7 +259,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
     )
 
 
-register(_target("fp32", "TensorRT plan for NVIDIA GPUs, float32", 60.0))
+register(_target("fp32", "TensorRT plan for NVIDIA GPUs, float32", 80.0))
 register(_target("fp16", "TensorRT plan, float16 inside, float32 tail", 50.0))
 register(_target("int8", "TensorRT plan, int8 dense convolutions, the rest as in trt-fp16",
                  INT8_TOLERANCE_DB))  # fmt: skip

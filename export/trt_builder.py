@@ -131,6 +131,7 @@ def _configured(
 ) -> Generator[Any]:
     """The builder's configuration; the timing cache is written back behind the build."""
     config = builder.create_builder_config()
+    config.clear_flag(sdk.BuilderFlag.TF32)  # on by default; what says fp32 is to be fp32
     if request.level is not None:
         config.builder_optimization_level = request.level
     if request.workspace_mib is not None:

@@ -85,8 +85,6 @@ def test_free_size(checkpoint, tmp_path, photo):
 
 
 class TestFp32Contract(RunnerContract):
-    tolerance = 5e-3  # TensorRT may use TF32
-
     @pytest.fixture(scope="class")
     def checkpoint(self):
         return load_checkpoint("zoo:mobilenet_dsc")

@@ -53,9 +53,13 @@ def checkpoint():
 
 
 @pytest.fixture(scope="module")
-def traced(checkpoint):
-    """The float32 model of 64x96, and what PyTorch has to say."""
-    graph = prepare(checkpoint, norm="frozen")
+def graph(checkpoint):
+    return prepare(checkpoint, norm="frozen")
+
+
+@pytest.fixture(scope="module")
+def traced(graph):
+    """The float32 model of 64x96."""
     return to_model(graph, ExportSpec("trt-fp32", SIZE))
 
 
@@ -180,11 +184,11 @@ class TestTypedGraph:
         assert b"site-packages" not in first
 
     @pytest.mark.parametrize("io", ["fp16", "uint8"])
-    def test_borders_agree_with_float32(self, io, traced, checkpoint, image):
+    def test_borders_agree_with_float32(self, io, traced, graph, checkpoint, image):
         request = spec(io=io, max_batch=3)
         model = with_border(copied(traced), request)
         taken, given = to_trt.border_tensors(request)
-        manifest = _manifest_like(checkpoint, taken, given)
+        manifest = _manifest_like(graph, taken, given)
         levels = np.rint((image + 1) * 127.5).astype(np.float32) / np.float32(127.5) - 1
         with TypedGraphRunner(typed_bytes(model, request), manifest, threads=2) as runner:
             pair = np.concatenate([levels, levels[..., ::-1]])
@@ -196,11 +200,11 @@ class TestTypedGraph:
             assert np.abs(one - expected).max() < step + 1e-3
 
 
-def _manifest_like(checkpoint, taken, given):
+def _manifest_like(graph, taken, given):
     from edgedeblur.export.produce import describe
 
     target = get_target("trt-fp32")
-    whole = describe(target, prepare(checkpoint, norm="frozen"), spec("trt-fp32"))
+    whole = describe(target, graph, spec("trt-fp32"))
     return dataclasses.replace(whole, input=taken, output=given)
 
 
@@ -271,7 +275,7 @@ class TestRequests:
             f"--timingCacheFile={tmp_path}/t"
         )
 
-    def test_recipe_for_tensorrt(self, checkpoint):
+    def test_recipe_for_tensorrt(self, graph):
         recipe = int8_recipe(Recipe(keep=("final",)))
         assert recipe.keep == ("final", "depthwise")
         assert recipe.scheme.symmetric
@@ -279,4 +283,4 @@ class TestRequests:
         plan = dataclasses.replace(wrong.quantise, recipe=Recipe())
         wrong = dataclasses.replace(wrong, quantise=plan)
         with pytest.raises(ValueError, match="--recipe static_w8a8_perchannel_symmetric"):
-            to_trt.convert_int8(prepare(checkpoint, norm="frozen"), wrong, None)
+            to_trt.convert_int8(graph, wrong, None)
