@@ -20,6 +20,7 @@ from ..runtimes.artifact import (
     manifest_text,
 )
 from ..runtimes.files import check_writable, replacing_all, sha256_of, size_of
+from ..runtimes.foreign import quiet_library
 from ..runtimes.optional import require, version_of
 from ..runtimes.probes import load_probes
 from ..runtimes.registry import runtime_for
@@ -80,7 +81,8 @@ def produce(
 def _check_requirements(target: Target, output: Path, *, force: bool) -> None:
     """Whatever can be known to fail, fails before minutes of work; errors as in `produce`."""
     for module in (*target.build_modules, *target.run_modules):
-        require(module, extra=target.extra)
+        with quiet_library():  # some greet on import
+            require(module, extra=target.extra)
     for path in (output, manifest_path(output)):
         check_writable(path, force=force)
 

@@ -12,7 +12,7 @@ from ..runtimes.optional import available
 from .registry import Target, targets
 
 if TYPE_CHECKING:
-    from ..runtimes.artifact import Manifest
+    from ..runtimes.artifact import Manifest, TensorSpec
     from .tune import Measured
 
 
@@ -82,8 +82,8 @@ def print_summary(output: Path, manifest: Manifest) -> None:
     assert parity is not None
     rows = {
         "artifact": f"{output} ({manifest.bytes / 1e6:.2f} MB) and {output.name}.json",
-        "input": f"{manifest.input.name} {list(manifest.input.shape)} {manifest.input.dtype}, RGB "
-        "in [-1, 1]",
+        "input": _tensor(manifest.input),
+        "output": _tensor(manifest.output),
         "norms": manifest.norm,
         "arithmetic": f"{_billions(manifest.macs)} GMACs (convolutions only) at "
         f"{_size(manifest.macs_size)}, {manifest.params / 1e6:.2f} M parameters",
@@ -124,6 +124,14 @@ def _quantised_rows(manifest: Manifest) -> dict[str, str]:
         f"{-cost.worst_drop_db:+.3f} dB, on {cost.pictures} samples; against the float network: "
         f"PSNR {_db(cost.psnr_to_float_db)}, residual SNR {_db(cost.residual_snr_db)}",
     }
+
+
+def _tensor(spec: TensorSpec) -> str:
+    low, high = spec.value_range
+    return (
+        f"{spec.name} {list(spec.shape)} {spec.dtype}, {spec.layout}, {spec.colour} in "
+        f"[{low:g}, {high:g}]"
+    )
 
 
 def _billions(value: int | None) -> str:
