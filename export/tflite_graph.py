@@ -129,6 +129,8 @@ def _use_depth_to_space(file: TfliteFile) -> None:
             continue
         if not np.array_equal(weight.transpose(3, 0, 1, 2), shuffle_kernel(weight.shape[0])):
             continue
+        if operator.builtinOptions.fusedActivationFunction:
+            raise ValueError("the converter put an activation into a pixel shuffle")
         operator.inputs = [operator.inputs[2]]
         file.turn_into(operator, "DEPTH_TO_SPACE")
         operator.builtinOptions = file.schema.DepthToSpaceOptionsT()

@@ -36,6 +36,19 @@ def convert_fp16(graph: Graph, spec: ExportSpec, path: Path) -> None:
     _save(file, spec, path)
 
 
+def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
+    """Write a file with int8 weights and activations; float where the recipe keeps it."""
+    from ..quantize.ptq_tflite import quantise_tflite
+    from .to_onnx import to_quantised
+
+    done = to_quantised(graph, spec)
+    assert spec.quantise is not None
+    spec.quantise.say("converting to TFLite")
+    file = quantise_tflite(_converted(graph, spec), done, spec.quantise.recipe)
+    _save(file, spec, path)
+    return Converted(quantised=done)
+
+
 def _converted(graph: Graph, spec: ExportSpec) -> TfliteFile:
     """The float32 network as TFLite operators.
 
@@ -83,6 +96,8 @@ def border(spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
 
 
 _BUILD = ("torch", "litert_torch", "ai_edge_litert", "flatbuffers")
+# Calibration watches the network in ONNX Runtime.
+_BUILD_INT8 = (*_BUILD, "ai_edge_quantizer", "onnx", "onnxscript", "onnxslim", "onnxruntime")
 
 
 def _target(precision: str, about: str, tolerance_psnr_db: float, convert: object) -> Target:
@@ -92,7 +107,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float, convert: objec
         precision=precision,
         suffix=".tflite",
         extra="tflite",
-        build_modules=_BUILD,
+        build_modules=_BUILD_INT8 if precision == "int8" else _BUILD,
         run_modules=("ai_edge_litert",),
         convert=convert,  # pyright: ignore[reportArgumentType]
         tolerance_psnr_db=tolerance_psnr_db,
@@ -106,3 +121,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float, convert: objec
 
 register(_target("fp32", "TFLite, float32, picture in and out", 80.0, convert_fp32))
 register(_target("fp16", "TFLite, float16 weights, picture in and out", 50.0, convert_fp16))
+register(
+    _target("int8", "TFLite, int8 weights and activations, picture in and out",
+            INT8_TOLERANCE_DB, convert_int8)
+)  # fmt: skip
