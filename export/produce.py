@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
@@ -45,6 +46,7 @@ def produce(
     *,
     norm: str,
     rewrites: Sequence[Step] = (),
+    prepared: Graph | None = None,
     force: bool = False,
     threads: int = 1,
     say: Say = lambda _: None,
@@ -58,6 +60,8 @@ def produce(
         output: The artifact's final path; its manifest goes beside it.
         norm: ``frozen`` or ``live``.
         rewrites: Exact rewrites to apply, in order; see `rewrite`.
+        prepared: What `prepare` made of the checkpoint, where several artifacts share it; stays
+            as it is.
         force: Replace an existing artifact; on any error the old one and its manifest stay.
         threads: CPU threads for running the result.
         say: Called with a line at each step.
@@ -70,7 +74,7 @@ def produce(
     """
     _check_requirements(target, output, force=force)
     say(f"preparing {checkpoint.backbone}, norms {norm}")
-    graph = _prepared(checkpoint, norm, rewrites)
+    graph = _rewritten(checkpoint, norm, rewrites, prepared)
     # An artifact never stands there without its manifest, not even on a disk that fills up here.
     with replacing_all((output, manifest_path(output))) as (artifact, beside):
         manifest = _converted(target, graph, spec, artifact, threads, say)
@@ -87,11 +91,17 @@ def _check_requirements(target: Target, output: Path, *, force: bool) -> None:
         check_writable(path, force=force)
 
 
-def _prepared(checkpoint: Checkpoint, norm: str, rewrites: Sequence[Step]) -> Graph:
+def _rewritten(
+    checkpoint: Checkpoint, norm: str, rewrites: Sequence[Step], prepared: Graph | None
+) -> Graph:
     from .prepare import prepare
     from .rewrite import apply_rewrites
 
-    return apply_rewrites(prepare(checkpoint, norm=norm), rewrites)
+    if prepared is None:
+        return apply_rewrites(prepare(checkpoint, norm=norm), rewrites)
+    assert prepared.norm == norm
+    own = dataclasses.replace(prepared, module=copy.deepcopy(prepared.module))
+    return apply_rewrites(own, rewrites)
 
 
 def _converted(

@@ -88,15 +88,15 @@ def print_summary(output: Path, manifest: Manifest) -> None:
         "arithmetic": f"{_billions(manifest.macs)} GMACs (convolutions only) at "
         f"{_size(manifest.macs_size)}, {manifest.params / 1e6:.2f} M parameters",
         "rewrites": ", ".join(manifest.rewrites) or "none",
-        "against PyTorch": f"PSNR {_db(parity.psnr_db)} (worst {_db(parity.worst_psnr_db)}), "
-        f"SSIM {parity.ssim:.6f}, residual SNR {_db(parity.residual_snr_db)}, largest "
+        "against PyTorch": f"PSNR {db(parity.psnr_db)} (worst {db(parity.worst_psnr_db)}), "
+        f"SSIM {parity.ssim:.6f}, residual SNR {db(parity.residual_snr_db)}, largest "
         f"difference {parity.max_abs:.2g} on {parity.pictures} samples",
         "ran on": parity.ran_on,
     }
     if manifest.freezing_psnr_db is not None:
         rows["freezing"] = (
             f"these weights were trained with live norms; freezing them changed the PyTorch "
-            f"output to {_db(manifest.freezing_psnr_db)} PSNR of the live one. Use --norm live "
+            f"output to {db(manifest.freezing_psnr_db)} PSNR of the live one. Use --norm live "
             "for the reference behaviour, or re-estimate and fine-tune first"
         )
     rows |= _quantised_rows(manifest)
@@ -122,7 +122,7 @@ def _quantised_rows(manifest: Manifest) -> dict[str, str]:
         "against sharp": f"PSNR {-cost.psnr_drop_db:+.3f} dB ({cost.max_drop_db:g} dB loss "
         f"allowed), SSIM {-cost.ssim_drop:+.5f}, worst {cost.worst_picture} "
         f"{-cost.worst_drop_db:+.3f} dB, on {cost.pictures} samples; against the float network: "
-        f"PSNR {_db(cost.psnr_to_float_db)}, residual SNR {_db(cost.residual_snr_db)}",
+        f"PSNR {db(cost.psnr_to_float_db)}, residual SNR {db(cost.residual_snr_db)}",
     }
 
 
@@ -142,7 +142,8 @@ def _size(size: tuple[int, int] | None) -> str:
     return "?" if size is None else f"{size[0]}x{size[1]}"
 
 
-def _db(value: float) -> str:
+def db(value: float) -> str:
+    """``83.20 dB``, or ``identical``."""
     return "identical" if value == math.inf else f"{value:.2f} dB"
 
 

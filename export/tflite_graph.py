@@ -54,7 +54,7 @@ class DepthToSpaceConv(nn.Module):
 
 
 def shuffle_kernel(outputs: int) -> np.ndarray:
-    """float32 (4 C, C, 2, 2): input channel (2 row + column) C + c goes to output c at its place."""
+    """float32 (4 C, C, 2, 2): channel (2 row + column) C + c goes to output c at that place."""
     kernel = np.zeros((2, 2, outputs, outputs, 2, 2), np.float32)
     for row in (0, 1):
         for column in (0, 1):

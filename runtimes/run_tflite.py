@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from .base import Runner
 from .foreign import native_silence
-from .optional import MissingDependencyError, require
+from .optional import available, require
 from .registry import runtime
 
 _MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
@@ -41,10 +42,10 @@ class TfliteRunner(Runner):
         self._check_border(taken)
         self._in, self._out = int(taken["index"]), int(given["index"])
 
-    def _check_border(self, found: dict[str, object]) -> None:
+    def _check_border(self, found: dict[str, Any]) -> None:
         wanted = self.manifest.input
         shape = tuple(int(side) for side in np.asarray(found["shape"]))
-        kind = np.dtype(found["dtype"]).name  # pyright: ignore[reportArgumentType]
+        kind = np.dtype(found["dtype"]).name
         if (found["name"], shape, kind) != (wanted.name, wanted.shape, wanted.dtype):
             raise ValueError(
                 f"{self.path}: takes {found['name']} {list(shape)} {kind}, its manifest says "
@@ -82,10 +83,5 @@ def interpreters() -> ModuleType:
     Raises:
         MissingDependencyError: neither is installed.
     """
-    for module in _MODULES:
-        try:
-            return require(module, extra="tflite")
-        except MissingDependencyError as error:
-            if module == _MODULES[0]:
-                first = error
-    raise first  # pyright: ignore[reportPossiblyUnboundVariable]
+    module = next((name for name in _MODULES if available(name)), _MODULES[0])
+    return require(module, extra="tflite")
