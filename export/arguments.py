@@ -131,6 +131,12 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="show the targets, and whether each builds and runs here",
     )
+    add(
+        "--operators",
+        type=Path,
+        metavar="FILE",
+        help="list the operators of a .tflite file and which delegates take them",
+    )
     add("--json", action="store_true", help="machine-readable output")
 
 

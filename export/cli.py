@@ -14,7 +14,7 @@ from .arguments import build_parser
 from .options import option_values, unused_flags
 from .registry import Target
 from .several import Job, Say, build_all, report
-from .summary import list_targets, print_summary, print_tuning
+from .summary import list_operators, list_targets, print_summary, print_tuning
 
 if TYPE_CHECKING:
     from ..models.checkpoint import Checkpoint
@@ -34,6 +34,8 @@ def work(arguments: argparse.Namespace) -> int:
     """Run the parsed command."""
     if arguments.list:
         return list_targets(as_json=arguments.json)
+    if arguments.operators is not None:
+        return list_operators(arguments.operators, as_json=arguments.json)
     if arguments.target is None:
         build_parser().error("--target is required (deblur-export --list shows them)")
     if arguments.backbone is None and arguments.checkpoint is None:

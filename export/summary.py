@@ -76,6 +76,32 @@ def _print_targets(rows: Sequence[dict[str, Any]]) -> None:
     shown.print("deblur-export needs both: what it builds, it runs.")
 
 
+def list_operators(path: Path, *, as_json: bool) -> int:
+    """Print a .tflite file's operators, and which delegates take them.
+
+    Raises:
+        OSError, ValueError: no readable TFLite file.
+    """
+    from rich.table import Table
+
+    from .delegates import DELEGATES, check_operators, summary
+
+    checks = check_operators(path)
+    if as_json:
+        print_json([vars(check) for check in checks])
+        return DONE
+    table = Table(title=f"{path.name}: {len(checks)} operators", title_justify="left")
+    for heading in ("operator", "writes", "shape", "type", *DELEGATES):
+        table.add_column(heading)
+    for check in checks:
+        takers = (check.refused.get(delegate, "yes") for delegate in DELEGATES)
+        shape = "x".join(map(str, check.shape))
+        table.add_row(check.kind, check.name, shape, check.dtype, *takers)
+    console().print(table)
+    console().print(summary(checks), markup=False)
+    return DONE
+
+
 def print_summary(output: Path, manifest: Manifest) -> None:
     """Tell a person what was built and how close it is to PyTorch."""
     parity = manifest.parity

@@ -23,6 +23,7 @@ from .kernels import PhaseConv
 if TYPE_CHECKING:
     from .graph import Graph
 
+_ELEMENTWISE = ("ADD", "SUB", "MUL")
 HALF_RANGE = 127.5  # 8-bit levels from the middle of the range to either end
 
 
@@ -103,6 +104,7 @@ def to_operators(graph: Graph, size: tuple[int, int], *, levels: bool) -> Tflite
         file = TfliteFile.read(path)
     _use_depth_to_space(file)
     _join_slices(file)
+    _plain_resizes(file)
     _check_operators(file)
     _name_layers(file, network)
     _name_border(file)
@@ -155,8 +157,38 @@ def _join_slices(file: TfliteFile) -> None:
         file.operators.remove(before)
 
 
+def _plain_resizes(file: TfliteFile) -> None:
+    """Enlargement by whole factors reads the same pixels with half-pixel centres as without.
+
+    Without is the operator's first form, which all delegates know (NNAPI took the other in
+    Android 11).
+    """
+    for operator in file.operators:
+        if file.kind(operator) != "RESIZE_NEAREST_NEIGHBOR":
+            continue
+        before, after = (file.shape(int(i)) for i in (operator.inputs[0], operator.outputs[0]))
+        options = operator.builtinOptions
+        if after[1] % before[1] or after[2] % before[2] or options.alignCorners:
+            raise ValueError(f"the converter resizes {before} to {after}, not by a whole factor")
+        kind = operator.builtinOptionsType
+        file.turn_into(operator, "RESIZE_NEAREST_NEIGHBOR")
+        options.halfPixelCenters = False
+        operator.builtinOptions, operator.builtinOptionsType = options, kind
+
+
 def _check_operators(file: TfliteFile) -> None:
-    """Refuse what is no operator of TFLite's own."""
+    """Refuse what is no operator of TFLite's own, and give single numbers a dimension.
+
+    Scalars of no dimension are not what every delegate broadcasts.
+    """
+    for operator in file.operators:
+        for tensor in operator.inputs:
+            if (
+                tensor >= 0
+                and file.shape(int(tensor)) == ()
+                and file.kind(operator) in _ELEMENTWISE
+            ):
+                file.graph.tensors[int(tensor)].shape = [1]
     for operator in file.operators:
         kind = file.kind(operator)
         if kind.startswith(("COMPOSITE", "CUSTOM", "STABLEHLO", "CALL")):

@@ -21,6 +21,13 @@ IO_OPTION = Option(
     default="image",
 )
 
+DELEGATE_OPTION = Option(
+    flag="--require-delegate",
+    help="fail if an operator falls back to the CPU from xnnpack, gpu or nnapi",
+    choices=("xnnpack", "gpu", "nnapi"),
+    default=None,
+)
+
 
 def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> None:
     """Write a float32 file."""
@@ -66,7 +73,12 @@ def _converted(graph: Graph, spec: ExportSpec) -> TfliteFile:
 
 
 def _save(file: TfliteFile, spec: ExportSpec, path: Path) -> None:
-    """Give the file its border and its metadata, and write it."""
+    """Give the file its border and its metadata, and write it.
+
+    Raises:
+        ValueError: the delegate that must take every operator does not.
+    """
+    from .delegates import check_operators, require_delegate
     from .tflite_graph import add_picture_border
 
     if takes_pictures(spec):
@@ -74,6 +86,9 @@ def _save(file: TfliteFile, spec: ExportSpec, path: Path) -> None:
     for key, text in spec.embed.items():
         file.set_metadata(key, text)
     path.write_bytes(file.pack())
+    wanted = spec.options.get(DELEGATE_OPTION.key)
+    if wanted is not None:
+        require_delegate(check_operators(path), wanted)
 
 
 def takes_pictures(spec: ExportSpec) -> bool:
@@ -113,7 +128,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float, convert: objec
         tolerance_psnr_db=tolerance_psnr_db,
         needs_calibration=precision == "int8",
         about=about,
-        options=(IO_OPTION,),
+        options=(IO_OPTION, DELEGATE_OPTION),
         tensors=border,
         free_size=False,
     )
