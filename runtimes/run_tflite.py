@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .artifact import TensorSpec
 from .base import Runner
 from .foreign import native_silence
 from .optional import available, require
@@ -53,28 +54,31 @@ class TfliteRunner(Runner):
             )
 
     def _infer(self, image: np.ndarray) -> np.ndarray:
-        self._interpreter.set_tensor(self._in, to_border(image, self.manifest.input.dtype))
+        taken, given = self.manifest.input, self.manifest.output
+        self._interpreter.set_tensor(self._in, to_border(image, taken))
         self._interpreter.invoke()
-        return from_border(self._interpreter.get_tensor(self._out))
+        return from_border(self._interpreter.get_tensor(self._out), given)
 
     def _close(self) -> None:
         del self._interpreter
 
 
-def to_border(image: np.ndarray, dtype: str) -> np.ndarray:
-    """float32 (1, 3, H, W) in [-1, 1] -> (1, H, W, 3), the same or rounded to uint8 levels."""
-    rows = np.ascontiguousarray(image.transpose(0, 2, 3, 1))
-    if dtype == "float32":
-        return rows
-    return np.rint((rows + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
+def to_border(image: np.ndarray, border: TensorSpec) -> np.ndarray:
+    """float32 (1, 3, H, W) in [-1, 1] -> the artifact's layout, as it is or in uint8 levels."""
+    if border.layout == "NHWC":
+        image = np.ascontiguousarray(image.transpose(0, 2, 3, 1))
+    if border.dtype == "float32":
+        return image
+    return np.rint((image + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
 
 
-def from_border(result: np.ndarray) -> np.ndarray:
-    """(1, H, W, 3), float32 or uint8 -> float32 (1, 3, H, W) in [-1, 1]."""
-    planes = result.transpose(0, 3, 1, 2)
-    if result.dtype == np.float32:
-        return np.ascontiguousarray(planes)
-    return np.ascontiguousarray(planes.astype(np.float32) / 127.5 - 1.0)
+def from_border(result: np.ndarray, border: TensorSpec) -> np.ndarray:
+    """The artifact's answer -> float32 (1, 3, H, W) in [-1, 1]."""
+    if border.layout == "NHWC":
+        result = result.transpose(0, 3, 1, 2)
+    if border.dtype == "float32":
+        return np.ascontiguousarray(result)
+    return np.ascontiguousarray(result.astype(np.float32) / 127.5 - 1.0)
 
 
 def interpreters() -> ModuleType:

@@ -76,7 +76,7 @@ class TestTfliteFp32(_Tflite):
         names = [file.name(int(o.outputs[0])) for o in file.operators
                  if file.kind(o) in CONVOLUTIONS]  # fmt: skip
         assert names[0] == "features.0.0"
-        assert {"td1.0.depthwise", "final.pointwise", "head1.0.pointwise"} <= set(names)
+        assert {"td1.0.depthwise", "final.pointwise", "head1.block0.pointwise"} <= set(names)
         weight = next(file.constant(t) for t in range(len(file.graph.tensors))
                       if file.name(t) == "final.pointwise.weight")  # fmt: skip
         theirs = prepare(checkpoint, norm="frozen").module.state_dict()["final.pointwise.weight"]

@@ -8,6 +8,7 @@ from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
 from edgedeblur.models.checkpoint import load_checkpoint
 from edgedeblur.runtimes import run_tflite
+from edgedeblur.runtimes.artifact import TensorSpec
 from edgedeblur.runtimes.base import open_runner
 from edgedeblur.runtimes.optional import MissingDependencyError
 from edgedeblur.runtimes.run_tflite import from_border, to_border
@@ -64,10 +65,12 @@ def test_picture_border_deblurs_to_the_same_picture(tmp_path, photo):
 def test_border_is_by_hand():
     image = np.zeros((1, 3, 1, 2), np.float32)
     image[0, :, 0, 0] = (-1.0, 0.0, 1.0)
-    levels = to_border(image, "uint8")
+    picture = TensorSpec("image", (1, 1, 2, 3), "uint8", layout="NHWC", value_range=(0, 255))
+    floats = TensorSpec("image", (1, 1, 2, 3), "float32", layout="NHWC")
+    levels = to_border(image, picture)
     assert levels.tolist() == [[[[0, 128, 255], [128, 128, 128]]]]  # 127.5 rounds to even
-    assert from_border(levels)[0, :, 0, 0].tolist() == pytest.approx([-1.0, 1 / 255, 1.0])
-    assert np.array_equal(from_border(to_border(image, "float32")), image)
+    assert from_border(levels, picture)[0, :, 0, 0].tolist() == pytest.approx([-1.0, 1 / 255, 1.0])
+    assert np.array_equal(from_border(to_border(image, floats), floats), image)
 
 
 def test_older_runtime_is_taken_where_litert_is_not(monkeypatch):
