@@ -108,6 +108,7 @@ def to_operators(graph: Graph, size: tuple[int, int], *, levels: bool) -> Tflite
     _check_operators(file)
     _name_layers(file, network)
     _name_border(file)
+    _tell_apart(file)
     return file
 
 
@@ -220,6 +221,16 @@ def _name_layers(file: TfliteFile, module: nn.Module) -> None:
             file.rename(bias_at, f"{name}.bias")
         counts[kind] = counts.get(kind, -1) + 1
         file.rename(int(operator.outputs[0]), name or f"{kind.lower()}_{counts[kind]}")
+
+
+def _tell_apart(file: TfliteFile) -> None:
+    """Give every tensor a name of its own, which ai-edge-quantizer goes by."""
+    seen: set[str] = set()
+    for tensor in range(len(file.graph.tensors)):
+        name = file.name(tensor)
+        if name in seen:
+            file.rename(tensor, f"{name}_{tensor}")
+        seen.add(file.name(tensor))
 
 
 def _digest(weight: np.ndarray | None) -> bytes:
