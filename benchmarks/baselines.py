@@ -11,7 +11,7 @@ from ..runtimes.console import USER_ERRORS, one_line
 from .plan import Engine, Entry, Request, job_for
 from .ratios import REFERENCE, STOCK
 from .reference import ReferenceKey
-from .stock import OPENVINO, ORT, build_apart
+from .stock import LITERT, OPENVINO, ORT, build_apart
 from .torch_cuda import VARIANTS
 
 CUDA = "cuda"
@@ -20,6 +20,7 @@ CUDA_ROW = "torch {variant}{suffix}"
 TRAIN_MODE = "torch reference mode (baseline{suffix})"
 STOCK_ROWS = {
     ORT: "stock onnx -> onnxruntime",
+    LITERT: "stock litert-torch -> litert",
     OPENVINO[0]: "stock onnx -> openvino f32",
     OPENVINO[1]: "stock onnx -> openvino bf16",
 }
@@ -62,7 +63,8 @@ def baseline_entries(
     stock: list[Entry] = []
     if STOCK in request.baselines:
         for number, point in enumerate(points):
-            stock += _stock(request, point, compared, folder / f"stock{number}.onnx")
+            for suffix in _stock_suffixes(engines, point):
+                stock += _stock(request, point, compared, folder / f"stock{number}{suffix}")
     return [*entries, *sorted(stock, key=lambda entry: entry.label)]  # by route, then size
 
 
@@ -87,6 +89,13 @@ def _points(request: Request, engines: Sequence[Engine]) -> list[_Point]:
     return points
 
 
+def _stock_suffixes(engines: Sequence[Engine], point: _Point) -> list[str]:
+    """The stock files that a point is compared with: ONNX, and TFLite if one of ours is there."""
+    same = [e for e in engines if e.error is None]
+    same = [e for e in same if e.checkpoint_sha256 == point.engine.checkpoint_sha256]
+    return [".onnx", *([".tflite"] if any(e.path.suffix == ".tflite" for e in same) else [])]
+
+
 def _train_mode(request: Request, point: _Point) -> Entry:
     label = TRAIN_MODE.format(suffix=point.suffix)
     try:
@@ -106,7 +115,8 @@ def _stock(request: Request, point: _Point, compared: Sequence[Entry], target: P
         checkpoint = point.engine.find_checkpoint(request)
         routes = build_apart(checkpoint, point.size, target)
     except USER_ERRORS as error:
-        return [Entry(STOCK_ROWS[ORT] + point.suffix, error=one_line(error))]
+        route = LITERT if target.suffix == ".tflite" else ORT
+        return [Entry(STOCK_ROWS[route] + point.suffix, error=one_line(error))]
     key, label_of = _shared_reference(point, compared)
     entries: list[Entry] = []
     for route in routes:
@@ -115,7 +125,7 @@ def _stock(request: Request, point: _Point, compared: Sequence[Entry], target: P
         label = STOCK_ROWS[route] + point.suffix
         job = dataclasses.replace(
             job_for(request, target, label, size=point.size),
-            opener=None if route == ORT else route,
+            opener=route if route in OPENVINO else None,
             baseline=STOCK,
             reference_label=label_of,
         )

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtimes.console import DONE, FAILED, MAX_SIDE, console, run_command
+from ..runtimes.console import DONE, FAILED, MAX_SIDE, console, progress_bar, run_command
 from .jobs import ending_on_signals
 
 if TYPE_CHECKING:
@@ -115,6 +115,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help="write a folder with report.md, report.json and pictures",
     )
     add("--force", action="store_true", help="replace an existing FILE or DIR")
+    add(
+        "--profile",
+        action="store_true",
+        help="instead: time each operator of one .tflite --engine alone",
+    )
 
 
 def _add_how(parser: argparse.ArgumentParser) -> None:
@@ -183,6 +188,8 @@ def work(arguments: argparse.Namespace) -> int:
         check_writable(Path(arguments.json), force=arguments.force)
     if arguments.report is not None:
         check_writable(arguments.report, force=arguments.force)
+    if arguments.profile:
+        return _profile(arguments)
     with tempfile.TemporaryDirectory(prefix="edgedeblur-report-") as folder:
         shown = Path(folder)
         result = measure(arguments, shown if arguments.report is not None else None)
@@ -191,6 +198,18 @@ def work(arguments: argparse.Namespace) -> int:
     for error in failed:
         sys.stderr.write(f"deblur-bench: error: {error}\n")
     return FAILED if failed else DONE
+
+
+def _profile(arguments: argparse.Namespace) -> int:
+    from ..runtimes.base import usable_cores
+    from .profile import profile, report_profile
+
+    if len(arguments.engine) != 1 or arguments.engine[0].suffix != ".tflite":
+        build_parser().error("--profile takes one --engine, a .tflite file")
+    threads = arguments.threads or usable_cores()
+    with progress_bar("operators") as update:
+        found = profile(arguments.engine[0], threads=threads, runs=arguments.runs, progress=update)
+    return report_profile(found, json_to=arguments.json)
 
 
 def measure(arguments: argparse.Namespace, shown: Path | None) -> BenchResult:

@@ -63,6 +63,12 @@ def measure_footprint(path: Path, manifest: Manifest, size: tuple[int, int]) -> 
         from .graph_counts import count_onnx
 
         return _footprint(path, size, count_onnx(path, size), "graph")
+    if suffix == ".tflite":
+        from .tflite_counts import count_tflite
+
+        if manifest.input.size != tuple(size):
+            raise ValueError(f"{path}: has the fixed size {manifest.input.size}, not {size}")
+        return _footprint(path, size, count_tflite(path), "graph")
     if suffix in CHECKPOINT_SUFFIXES:
         from .module_counts import count_checkpoint
 

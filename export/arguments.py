@@ -29,7 +29,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_what(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--target", type=_target, metavar="TARGET", help=f"one of: {', '.join(targets())}")
+    add(
+        "--target",
+        type=_target,
+        action="append",
+        metavar="TARGET",
+        help=f"one of: {', '.join(targets())}; may be given several times",
+    )
     add("--backbone", type=_backbone, metavar="NAME", help=f"one of: {', '.join(backbone_names())}")
     add(
         "--checkpoint",
@@ -40,9 +46,10 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     add(
         "--size",
         type=parse_size,
-        default=None,
+        action="append",
         metavar="HxW",
-        help="height x width in pixels, multiples of 32 (default 736x1280, a padded 720p frame)",
+        help="height x width in pixels, multiples of 32 (default 736x1280, a padded 720p frame); "
+        "may be given several times",
     )
     add("--dynamic", action="store_true", help="leave height and width free (multiples of 32)")
     add(
@@ -123,6 +130,12 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         "--list",
         action="store_true",
         help="show the targets, and whether each builds and runs here",
+    )
+    add(
+        "--operators",
+        type=Path,
+        metavar="FILE",
+        help="list the operators of a .tflite file and which delegates take them",
     )
     add("--json", action="store_true", help="machine-readable output")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,8 @@ from ..runtimes.console import DONE, console, print_json, progress_bar, run_comm
 from .arguments import build_parser
 from .options import option_values, unused_flags
 from .registry import Target
-from .summary import list_targets, print_summary, print_tuning
+from .several import Job, Say, build_all, report
+from .summary import list_operators, list_targets, print_summary, print_tuning
 
 if TYPE_CHECKING:
     from ..models.checkpoint import Checkpoint
@@ -33,36 +34,69 @@ def work(arguments: argparse.Namespace) -> int:
     """Run the parsed command."""
     if arguments.list:
         return list_targets(as_json=arguments.json)
+    if arguments.operators is not None:
+        return list_operators(arguments.operators, as_json=arguments.json)
     if arguments.target is None:
         build_parser().error("--target is required (deblur-export --list shows them)")
     if arguments.backbone is None and arguments.checkpoint is None:
         build_parser().error("--backbone is required unless --checkpoint FILE tells it")
     if arguments.tune and arguments.dynamic:
         build_parser().error("--tune times one size; leave out --dynamic")
+    chosen: list[Target] = list(dict.fromkeys(arguments.target))
+    sizes = list(dict.fromkeys(arguments.size or [DEFAULT_SIZE]))
+    if arguments.tune and len(chosen) * len(sizes) > 1:
+        build_parser().error("--tune takes one --target and one --size")
+    options = _options(chosen, arguments)
+    threads, checkpoint = _load(arguments)
+    jobs = _jobs(chosen, sizes, options, checkpoint, arguments)
+    if arguments.tune:
+        return run_tuning(arguments, checkpoint, jobs[0], threads)
+    return export(arguments, checkpoint, jobs, threads)
+
+
+def _options(chosen: Sequence[Target], arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """The targets' own options, by target; wrong usage ends the program."""
+    wrong = build_parser().error
+    names = ", ".join(target.name for target in chosen)
+    quantised = any(target.needs_calibration for target in chosen)
+    if not quantised and (arguments.calib or arguments.recipe):
+        wrong(f"{names}: not quantised, so no --calib, no --recipe")
+    for target in chosen:
+        if arguments.dynamic and not target.free_size:
+            wrong(f"{target.name} has a fixed size; leave out --dynamic")
+    for flag in unused_flags(chosen, arguments):
+        wrong(f"{names} {'has' if len(chosen) == 1 else 'have'} no {flag}")
+    try:
+        return {target.name: option_values(target, arguments) for target in chosen}
+    except ValueError as error:
+        wrong(str(error))
+
+
+def _jobs(
+    chosen: Sequence[Target],
+    sizes: Sequence[tuple[int, int]],
+    options: Mapping[str, dict[str, Any]],
+    checkpoint: Checkpoint,
+    arguments: argparse.Namespace,
+) -> list[Job]:
+    """Every target at every size; free sizes are one.
+
+    Raises:
+        ValueError: several artifacts for one file name, or a name with a wrong ending.
+    """
     from .graph import ExportSpec
 
-    if not arguments.target.needs_calibration and (arguments.calib or arguments.recipe):
-        build_parser().error(f"{arguments.target.name} is not quantised: no --calib, no --recipe")
-    options = _options(arguments)
-    threads, checkpoint = _load(arguments)
-    size = arguments.size or DEFAULT_SIZE
-    spec = ExportSpec(arguments.target.name, size, dynamic=arguments.dynamic, options=options)
-    if arguments.tune:
-        return run_tuning(arguments, checkpoint, spec, threads)
-    return export(arguments, checkpoint, spec, threads)
-
-
-def _options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The target's own options; wrong usage ends the program."""
-    target: Target = arguments.target
-    if arguments.dynamic and not target.free_size:
-        build_parser().error(f"{target.name} has a fixed size; leave out --dynamic")
-    for flag in unused_flags([target], arguments):
-        build_parser().error(f"{target.name} has no {flag}")
-    try:
-        return option_values(target, arguments)
-    except ValueError as error:
-        build_parser().error(str(error))
+    dynamic: bool = arguments.dynamic
+    pairs = [(target, size) for size in (sizes[:1] if dynamic else sizes) for target in chosen]
+    wanted: Path = arguments.output
+    if len(pairs) > 1 and wanted.suffix and not wanted.is_dir():
+        raise ValueError(f"{wanted}: {len(pairs)} artifacts need a folder; give --output DIR")
+    jobs: list[Job] = []
+    for target, size in pairs:
+        spec = ExportSpec(target.name, size, dynamic=dynamic, options=options[target.name])
+        path = output_path(wanted, target, checkpoint.backbone, size, dynamic=dynamic)
+        jobs.append(Job(target, spec, path))
+    return jobs
 
 
 def _load(arguments: argparse.Namespace) -> tuple[int, Checkpoint]:
@@ -81,39 +115,51 @@ def _load(arguments: argparse.Namespace) -> tuple[int, Checkpoint]:
 
 
 def export(
-    arguments: argparse.Namespace, checkpoint: Checkpoint, spec: ExportSpec, threads: int
+    arguments: argparse.Namespace, checkpoint: Checkpoint, jobs: Sequence[Job], threads: int
 ) -> int:
-    """Produce one artifact and report it."""
-    from .prepare import check_norm_size, norm_warning
-    from .produce import produce
+    """Produce the artifacts from one preparation, and report them."""
+    from .prepare import norm_warning
 
-    target: Target = arguments.target
     norm = arguments.norm or checkpoint.norm
-    check_norm_size(norm, spec.size)
     if norm != checkpoint.norm:
         sys.stderr.write(f"deblur-export: warning: {norm_warning(norm, checkpoint.norm)}\n")
-    output = output_path(
-        arguments.output, target, checkpoint.backbone, spec.size, dynamic=spec.dynamic
-    )
+    build = _builder(arguments, checkpoint, norm, threads)
+    if len(jobs) > 1:
+        with console(stderr=True).status("starting") as status:
+            outcomes = build_all(jobs, build, status.update)
+        for outcome in outcomes:
+            if outcome.manifest is not None:
+                warn_if_unstable(outcome.manifest)
+        return report(outcomes, as_json=arguments.json)
     with console(stderr=True).status("starting") as status:
-        spec = with_plan(spec, target, checkpoint, arguments, threads, status.update)
-        manifest = produce(
-            target,
-            checkpoint,
-            spec,
-            output,
-            norm=norm,
-            rewrites=chosen_rewrites(arguments.rewrite, target, checkpoint.backbone, norm),
-            force=arguments.force,
-            threads=threads,
-            say=status.update,
-        )
+        manifest = build(jobs[0], status.update)
     warn_if_unstable(manifest)
     if arguments.json:
-        print_json({"artifact": str(output), "manifest": manifest.to_dict()})
+        print_json({"artifact": str(jobs[0].output), "manifest": manifest.to_dict()})
     else:
-        print_summary(output, manifest)
+        print_summary(jobs[0].output, manifest)
     return DONE
+
+
+def _builder(
+    arguments: argparse.Namespace, checkpoint: Checkpoint, norm: str, threads: int
+) -> Callable[[Job, Say], Manifest]:
+    """A function that builds a job; all jobs share the prepared network and PyTorch's answers."""
+    from .prepare import Remembering, check_norm_size, prepare
+    from .produce import produce
+
+    prepared = prepare(checkpoint, norm=norm)
+    prepared = dataclasses.replace(prepared, reference=Remembering(prepared.reference))
+
+    def build(job: Job, say: Say) -> Manifest:
+        check_norm_size(norm, job.spec.size)
+        spec = with_plan(job.spec, job.target, checkpoint, arguments, threads, say)
+        rewrites = chosen_rewrites(arguments.rewrite, job.target, checkpoint.backbone, norm)
+        return produce(job.target, checkpoint, spec, job.output, norm=norm, rewrites=rewrites,
+                       prepared=prepared, force=arguments.force, threads=threads,
+                       say=say)  # fmt: skip
+
+    return build
 
 
 def with_plan(
@@ -173,14 +219,14 @@ def chosen_rewrites(text: str, target: Target, backbone: str, norm: str) -> tupl
 
 
 def run_tuning(
-    arguments: argparse.Namespace, checkpoint: Checkpoint, spec: ExportSpec, threads: int
+    arguments: argparse.Namespace, checkpoint: Checkpoint, job: Job, threads: int
 ) -> int:
     """Measure the candidates and record the fastest."""
     from .produce import produce
     from .rewrite import parse_steps
     from .tune import choose, tune, user_table
 
-    target: Target = arguments.target
+    target, spec = job.target, job.spec
     table: Path = arguments.table or user_table()
 
     def build(text: str, path: Path) -> None:

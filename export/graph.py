@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ..models.checkpoint import Checkpoint
-    from ..models.generator import Generator
     from ..quantize.plan import QuantPlan
 
 INPUT_NAME, OUTPUT_NAME = "image", "deblurred"
@@ -31,7 +30,7 @@ class Graph:
     """
 
     module: nn.Module
-    reference: Generator
+    reference: nn.Module
     checkpoint: Checkpoint
     norm: str
     rewrites: tuple[str, ...] = ()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+
+from torch import Tensor, nn
 
 from ..models.checkpoint import Checkpoint, generator_from
 from ..models.generator import SIZE_MULTIPLE, Generator
@@ -56,3 +59,22 @@ def drop_dead_features(generator: Generator) -> Generator:
     live = get_backbone(generator.backbone).live_features
     trimmed.fpn.features = trimmed.fpn.features[:live]
     return trimmed
+
+
+class Remembering(nn.Module):
+    """A network that answers a picture it has seen from memory; for artifacts that share pictures.
+
+    It holds every answer, about 11 MB each at 736x1280.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self._answers: dict[bytes, Tensor] = {}
+
+    def forward(self, image: Tensor) -> Tensor:
+        """float32 (1, 3, H, W) -> the same."""
+        key = hashlib.sha256(image.numpy().tobytes()).digest() + str(tuple(image.shape)).encode()
+        if key not in self._answers:
+            self._answers[key] = self.network(image)
+        return self._answers[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from ..runtimes.artifact import (
     manifest_text,
 )
 from ..runtimes.files import check_writable, replacing_all, sha256_of, size_of
+from ..runtimes.foreign import quiet_library
 from ..runtimes.optional import require, version_of
 from ..runtimes.probes import load_probes
 from ..runtimes.registry import runtime_for
@@ -44,6 +46,7 @@ def produce(
     *,
     norm: str,
     rewrites: Sequence[Step] = (),
+    prepared: Graph | None = None,
     force: bool = False,
     threads: int = 1,
     say: Say = lambda _: None,
@@ -57,6 +60,8 @@ def produce(
         output: The artifact's final path; its manifest goes beside it.
         norm: ``frozen`` or ``live``.
         rewrites: Exact rewrites to apply, in order; see `rewrite`.
+        prepared: What `prepare` made of the checkpoint, where several artifacts share it; stays
+            as it is.
         force: Replace an existing artifact; on any error the old one and its manifest stay.
         threads: CPU threads for running the result.
         say: Called with a line at each step.
@@ -69,7 +74,7 @@ def produce(
     """
     _check_requirements(target, output, force=force)
     say(f"preparing {checkpoint.backbone}, norms {norm}")
-    graph = _prepared(checkpoint, norm, rewrites)
+    graph = _rewritten(checkpoint, norm, rewrites, prepared)
     # An artifact never stands there without its manifest, not even on a disk that fills up here.
     with replacing_all((output, manifest_path(output))) as (artifact, beside):
         manifest = _converted(target, graph, spec, artifact, threads, say)
@@ -80,16 +85,23 @@ def produce(
 def _check_requirements(target: Target, output: Path, *, force: bool) -> None:
     """Whatever can be known to fail, fails before minutes of work; errors as in `produce`."""
     for module in (*target.build_modules, *target.run_modules):
-        require(module, extra=target.extra)
+        with quiet_library():  # some greet on import
+            require(module, extra=target.extra)
     for path in (output, manifest_path(output)):
         check_writable(path, force=force)
 
 
-def _prepared(checkpoint: Checkpoint, norm: str, rewrites: Sequence[Step]) -> Graph:
+def _rewritten(
+    checkpoint: Checkpoint, norm: str, rewrites: Sequence[Step], prepared: Graph | None
+) -> Graph:
     from .prepare import prepare
     from .rewrite import apply_rewrites
 
-    return apply_rewrites(prepare(checkpoint, norm=norm), rewrites)
+    if prepared is None:
+        return apply_rewrites(prepare(checkpoint, norm=norm), rewrites)
+    assert prepared.norm == norm
+    own = dataclasses.replace(prepared, module=copy.deepcopy(prepared.module))
+    return apply_rewrites(own, rewrites)
 
 
 def _converted(

@@ -11,7 +11,7 @@ from ..quantize.plan import Quantised, QuantPlan, stability_db
 from ..quantize.sensitivity import most_harmful
 from ..runtimes.artifact import Manifest, Quantisation
 from ..runtimes.probes import load_probes
-from .verify import PARITY_PICTURES, ParityError, run_reference
+from .verify import PARITY_PICTURES, ParityError, given_as, run_reference
 
 if TYPE_CHECKING:
     from ..runtimes.base import Runner
@@ -36,7 +36,9 @@ def with_cost(
     assert plan is not None
     plan.say("measuring what quantisation cost on pictures with a sharp side")
     probes = load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic)
-    floats = float_outputs(lambda image: run_reference(graph.reference, image), probes)
+    floats = float_outputs(
+        lambda image: given_as(run_reference(graph.reference, image), manifest.output), probes
+    )
     drop = measure_drop(runner.infer, floats, probes)
     if drop.psnr_drop_db > plan.max_drop_db:
         raise DropError(_too_much(drop, done, plan, spec))

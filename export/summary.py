@@ -13,7 +13,7 @@ from ..runtimes.registry import runtime_for
 from .registry import Target, targets
 
 if TYPE_CHECKING:
-    from ..runtimes.artifact import Manifest
+    from ..runtimes.artifact import Manifest, TensorSpec
     from .tune import Measured
 
 
@@ -85,20 +85,46 @@ def _print_targets(rows: Sequence[dict[str, Any]]) -> None:
     shown.print("deblur-export needs both: what it builds, it runs.")
 
 
+def list_operators(path: Path, *, as_json: bool) -> int:
+    """Print a .tflite file's operators, and which delegates take them.
+
+    Raises:
+        OSError, ValueError: no readable TFLite file.
+    """
+    from rich.table import Table
+
+    from .delegates import DELEGATES, check_operators, summary
+
+    checks = check_operators(path)
+    if as_json:
+        print_json([vars(check) for check in checks])
+        return DONE
+    table = Table(title=f"{path.name}: {len(checks)} operators", title_justify="left")
+    for heading in ("operator", "writes", "shape", "type", *DELEGATES):
+        table.add_column(heading)
+    for check in checks:
+        takers = (check.refused.get(delegate, "yes") for delegate in DELEGATES)
+        shape = "x".join(map(str, check.shape))
+        table.add_row(check.kind, check.name, shape, check.dtype, *takers)
+    console().print(table)
+    console().print(summary(checks), markup=False)
+    return DONE
+
+
 def print_summary(output: Path, manifest: Manifest) -> None:
     """Tell a person what was built and how close it is to PyTorch."""
     parity = manifest.parity
     assert parity is not None
     rows = {
         "artifact": f"{output} ({manifest.bytes / 1e6:.2f} MB) and {output.name}.json",
-        "input": f"{manifest.input.name} {list(manifest.input.shape)} {manifest.input.dtype}, RGB "
-        "in [-1, 1]",
+        "input": _tensor(manifest.input),
+        "output": _tensor(manifest.output),
         "norms": manifest.norm,
         "arithmetic": f"{_billions(manifest.macs)} GMACs (convolutions only) at "
         f"{_size(manifest.macs_size)}, {manifest.params / 1e6:.2f} M parameters",
         "rewrites": ", ".join(manifest.rewrites) or "none",
-        "against PyTorch": f"PSNR {_db(parity.psnr_db)} (worst {_db(parity.worst_psnr_db)}), "
-        f"SSIM {parity.ssim:.6f}, residual SNR {_db(parity.residual_snr_db)}, largest "
+        "against PyTorch": f"PSNR {db(parity.psnr_db)} (worst {db(parity.worst_psnr_db)}), "
+        f"SSIM {parity.ssim:.6f}, residual SNR {db(parity.residual_snr_db)}, largest "
         f"difference {parity.max_abs:.2g} on {parity.pictures} samples",
         "ran on": f"{parity.ran_on} ({parity.note})" if parity.note else parity.ran_on,
     }
@@ -110,7 +136,7 @@ def print_summary(output: Path, manifest: Manifest) -> None:
     if manifest.freezing_psnr_db is not None:
         rows["freezing"] = (
             f"these weights were trained with live norms; freezing them changed the PyTorch "
-            f"output to {_db(manifest.freezing_psnr_db)} PSNR of the live one. Use --norm live "
+            f"output to {db(manifest.freezing_psnr_db)} PSNR of the live one. Use --norm live "
             "for the reference behaviour, or re-estimate and fine-tune first"
         )
     rows |= _quantised_rows(manifest)
@@ -136,8 +162,16 @@ def _quantised_rows(manifest: Manifest) -> dict[str, str]:
         "against sharp": f"PSNR {-cost.psnr_drop_db:+.3f} dB ({cost.max_drop_db:g} dB loss "
         f"allowed), SSIM {-cost.ssim_drop:+.5f}, worst {cost.worst_picture} "
         f"{-cost.worst_drop_db:+.3f} dB, on {cost.pictures} samples; against the float network: "
-        f"PSNR {_db(cost.psnr_to_float_db)}, residual SNR {_db(cost.residual_snr_db)}",
+        f"PSNR {db(cost.psnr_to_float_db)}, residual SNR {db(cost.residual_snr_db)}",
     }
+
+
+def _tensor(spec: TensorSpec) -> str:
+    low, high = spec.value_range
+    return (
+        f"{spec.name} {list(spec.shape)} {spec.dtype}, {spec.layout}, {spec.colour} in "
+        f"[{low:g}, {high:g}]"
+    )
 
 
 def _billions(value: int | None) -> str:
@@ -148,7 +182,8 @@ def _size(size: tuple[int, int] | None) -> str:
     return "?" if size is None else f"{size[0]}x{size[1]}"
 
 
-def _db(value: float) -> str:
+def db(value: float) -> str:
+    """``83.20 dB``, or ``identical``."""
     return "identical" if value == math.inf else f"{value:.2f} dB"
 
 

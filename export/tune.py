@@ -217,7 +217,7 @@ def _record(
     from ..runtimes.optional import version_of
 
     content = _read(table)
-    packages = ("onnxruntime", "openvino")
+    packages = ("onnxruntime", "openvino", "ai-edge-litert")
     content[key] = {
         "rewrite": choose(measured).rewrite,
         "machine": machine(),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..runtimes.artifact import Parity
+from ..runtimes.artifact import Parity, TensorSpec
 from ..runtimes.compare import max_abs, psnr_db, residual_snr_db, ssim
 from ..runtimes.probes import Probe, to_uint8
 
@@ -66,7 +66,7 @@ def measure_parity(
         raise ValueError("parity needs at least one picture")
     rows: list[_Compared] = []
     for done, probe in enumerate(probes):
-        expected = run_reference(reference, probe.image)
+        expected = given_as(run_reference(reference, probe.image), runner.manifest.output)
         output = runner.infer(probe.image).copy()
         _check_range(output, probe, runner.manifest.target)
         rows.append(_Compared(probe.name, *compare_outputs(output, expected, probe)))
@@ -89,8 +89,9 @@ def _check_worst(rows: Sequence[_Compared], tolerance_psnr_db: float, target: st
 
 def _summary(rows: Sequence[_Compared], runner: Runner, tolerance_psnr_db: float) -> Parity:
     worst = min(rows, key=lambda row: row.psnr_db)
+    rounded = ", rounded to uint8" if runner.manifest.output.dtype == "uint8" else ""
     return Parity(
-        reference="PyTorch fp32 CPU, unfolded generator",
+        reference=f"PyTorch fp32 CPU, unfolded generator{rounded}",
         pictures=len(rows),
         picture_set="samples",
         psnr_db=_pooled_db([row.psnr_db for row in rows]),
@@ -121,6 +122,19 @@ def run_reference(reference: nn.Module, image: np.ndarray) -> np.ndarray:
 
     with torch.inference_mode():
         return reference(torch.from_numpy(image)).numpy()
+
+
+def given_as(answer: np.ndarray, border: TensorSpec) -> np.ndarray:
+    """PyTorch's answer as the artifact's output can hold it: rounded to levels where that is uint8.
+
+    Args:
+        answer: float32 (1, 3, H, W) in [-1, 1].
+        border: The artifact's output.
+    """
+    if border.dtype != "uint8":
+        return answer
+    levels = to_uint8(answer).transpose(2, 0, 1)[None]
+    return levels.astype(np.float32) / 127.5 - 1.0
 
 
 def compare_outputs(

@@ -6,6 +6,15 @@ What comes from a user's file or machine must become one line; a mistake of ours
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Generator
+
 _MEMORY = ("memory", "alloc", "out of resources")
 
 
@@ -23,3 +32,44 @@ def in_our_words(error: Exception, what: str) -> Exception | None:
     if any(word in str(error).lower() for word in _MEMORY):
         return MemoryError(said)
     return ValueError(f"{said} ({type(error).__module__}.{type(error).__qualname__})")
+
+
+@contextlib.contextmanager
+def native_silence() -> Generator[None]:
+    """Drop what compiled libraries write to standard error, which no setting of theirs turns off.
+
+    Python's own standard error still gets through, so that a progress display goes on. Only for
+    steps whose errors are raised, not printed.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # no standard error at all: nothing to keep clean
+        yield
+        return
+    sys.stderr.flush()
+    ours = sys.stderr
+    with tempfile.TemporaryFile() as sink, os.fdopen(os.dup(2), "w") as through:
+        os.dup2(sink.fileno(), 2)
+        # Where standard error is the process's own; a test's or a display's object stays.
+        if ours is sys.__stderr__ or hasattr(ours, "rich_proxied_file"):
+            sys.stderr = through
+        try:
+            yield
+        finally:
+            through.flush()
+            sys.stderr = ours
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+@contextlib.contextmanager
+def quiet_library() -> Generator[None]:
+    """Drop a chatty library's prints, warnings and log lines; what it raises comes through."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), native_silence():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)

@@ -12,6 +12,7 @@ from .cells import Column, caption, conventions, cost_columns, filled, quality_c
 from .jsonout import as_text
 from .pictures import PER_PICTURE, slug
 from .scaling import scaling_series, write_scaling
+from .sizes import size_table
 
 PICTURES = "pictures"
 SCALING = "scaling.png"
@@ -51,6 +52,7 @@ def report_markdown(result: BenchResult, pictures: Path) -> str:
     parts += ["## Cost", "", markdown_table(cost_columns(sweep=sweep), measured), ""]
     if scaling_series(result):
         parts += ["## Time against pixels", "", f"![]({SCALING})", ""]
+    parts += _sizes(result.rows)
     if scored:
         parts += ["## Quality", "", markdown_table(quality_columns(), scored), ""]
     parts += [f"- {line}" for line in conventions(result)] + [""]
@@ -59,6 +61,16 @@ def report_markdown(result: BenchResult, pictures: Path) -> str:
         parts += ["## Errors", "", *(f"- {row.error}" for row in errors), ""]
     parts += _gallery(result.rows, pictures)
     return "\n".join(parts)
+
+
+def _sizes(rows: Sequence[Row]) -> list[str]:
+    table = size_table(rows)
+    if not table:
+        return []
+    lines = ["| " + " | ".join(cells) + " |" for cells in table]
+    rule = "|---" + "|---:" * (len(table[0]) - 1) + "|"
+    remark = "MB are 10^6 bytes; in brackets, the share of the same format's float32 file."
+    return ["## Download size", "", lines[0], rule, *lines[1:], "", remark, ""]
 
 
 def markdown_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:

@@ -43,7 +43,7 @@ def stock(released_h5, tmp_path_factory):
 def test_stock_onnx_computes_what_pytorch_does_in_eval_mode(stock):
     path, ways = stock
     fixture = expected()
-    assert ways == routes()
+    assert ways == routes(path)
     assert ways[0] == ORT
     with open_runner(path, threads=2) as runner:
         output = runner.infer(fixture["input"])
