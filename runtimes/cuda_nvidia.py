@@ -36,8 +36,8 @@ class CudaPython:
         if int(error) == int(self._rt.cudaError_t.cudaErrorInsufficientDriver):
             wanted = self._rt.cudaRuntimeGetVersion()[1]
             return (
-                f"only a driver for CUDA {_dotted(version)}, older than CUDA {_dotted(wanted)} of "
-                "cuda-python"
+                f"only a driver for CUDA {_dotted(version)}, older than cuda-python's CUDA "
+                f"{_dotted(wanted)} (pip install 'cuda-python<{wanted // 1000}')"
             )
         return f"none that CUDA can use ({self._words(error)})" if int(error) else "none"
 
