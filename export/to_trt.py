@@ -79,13 +79,17 @@ def _converted(
     from ..runtimes.run_trt import cannot_run
 
     request = build_request(spec)
+    reason = cannot_run(request.sdk)
+    if reason is not None and request.detailed:
+        raise ValueError(
+            f"--layer-info reads the engine on a GPU, and this machine has {reason}; leave it out"
+        )
     data = typed_bytes(with_border(model, spec), spec)
     _tell(spec, request, path)
     built = build_engine(data, request, spec.say)
     path.write_bytes(built.plan)
     _write_extras(spec, data)
-    reason = cannot_run(request.sdk)
-    if reason is None and spec.options["layer_info"] is not None:
+    if request.detailed:
         _write_layers(spec.options["layer_info"], built.plan, request.sdk)
     return Converted(
         quantised=quantised,

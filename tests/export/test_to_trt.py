@@ -275,6 +275,12 @@ class TestRequests:
             f"--timingCacheFile={tmp_path}/t"
         )
 
+    @pytest.mark.skipif(cannot_run("rtx") is None, reason="there is a GPU here")
+    def test_layers_cannot_be_told_without_a_gpu(self, graph, tmp_path):
+        request = spec(layer_info=tmp_path / "layers.json")
+        with pytest.raises(ValueError, match="--layer-info reads the engine on a GPU, and this"):
+            to_trt.convert_fp32(graph, request, tmp_path / "net.plan")
+
     def test_recipe_for_tensorrt(self, graph):
         recipe = int8_recipe(Recipe(keep=("final",)))
         assert recipe.keep == ("final", "depthwise")
