@@ -59,7 +59,7 @@ OPTIONS = (
            "machine", _number(0, 5), metavar="N"),
     Option("--timing-cache", "tensorrt: file that keeps what was timed for the next build", Path,
            metavar="FILE"),
-    Option("--keep-onnx", "also write the typed ONNX behind the engine (replaced if there) (replaced if there)", Path,
+    Option("--keep-onnx", "also write the typed ONNX behind the engine (replaced if there)", Path,
            metavar="FILE"),
     Option("--layer-info", "write the engine's layers as JSON; needs a GPU", Path, metavar="FILE"),
     Option("--verbose", "print the same build as a call of trtexec", bool, default=False),
