@@ -179,11 +179,14 @@ class TfliteFile:
         return bytes(builder.Output())
 
     def _take_in(self, data: bytes) -> None:
-        """Hold constants that lie behind the FlatBuffer like all others."""
+        """Hold everything so that it can be edited, and outlying constants like all others."""
         for buffer in self.model.buffers:
             if buffer.offset > 1:  # 0 and 1 mean that there is nothing outside
                 held = data[buffer.offset : buffer.offset + buffer.size]
                 buffer.data, buffer.offset, buffer.size = np.frombuffer(held, np.uint8), 0, 0
+        for operator in self.graph.operators:  # else they are views into the bytes, read-only
+            operator.inputs = [int(tensor) for tensor in operator.inputs]
+            operator.outputs = [int(tensor) for tensor in operator.outputs]
 
     def _drop_unused(self) -> None:
         graph = self.graph
