@@ -78,8 +78,9 @@ def profile(
     file = TfliteFile(data, origin=str(path))
     whole, _ = _median_ms(data, threads, runs)
     times: list[OperatorTime] = []
+    widened = _widened(file)
     for index, operator in enumerate(file.operators):
-        if _fed(file, operator):
+        if _fed(file, operator, widened):
             written = int(operator.outputs[0])
             median, delegated = _median_ms(alone(data, index), threads, runs)
             times.append(
@@ -94,25 +95,29 @@ def alone(data: bytes, index: int) -> bytes:
     """The file with only the operator at ``index``, and what widens its constants."""
     file = TfliteFile(data)
     operator = file.operators[index]
-    fed = _fed(file, operator)
-    makers = [o for o in file.operators if not _fed(file, o)]
-    wanted = {int(tensor) for tensor in operator.inputs} - set(fed)
-    kept = [o for o in makers if int(o.outputs[0]) in wanted]
+    widened = _widened(file)
+    fed = _fed(file, operator, widened)
+    wanted = widened.intersection(operator.inputs)
+    kept = [o for o in file.operators if o.outputs[0] in wanted]
     file.graph.operators = [*kept, operator]
     file.graph.inputs, file.graph.outputs = fed, [int(t) for t in operator.outputs]
     file.model.signatureDefs, file.model.metadata = [], []
     return file.pack()
 
 
-def _fed(file: TfliteFile, operator: Any) -> list[int]:  # noqa: ANN401 - schema object
-    """The operator's inputs that are computed, not constant; each once."""
-    widened = {
-        int(o.outputs[0])
-        for o in file.operators
-        if file.kind(o) == "DEQUANTIZE" and file.constant(int(o.inputs[0])) is not None
+def _widened(file: TfliteFile) -> set[int]:
+    """Constants that a DEQUANTIZE makes of others."""
+    return {
+        operator.outputs[0]
+        for operator in file.operators
+        if file.kind(operator) == "DEQUANTIZE" and file.is_constant(operator.inputs[0])
     }
-    inputs = dict.fromkeys(int(tensor) for tensor in operator.inputs if tensor >= 0)
-    return [t for t in inputs if t not in widened and file.constant(t) is None]
+
+
+def _fed(file: TfliteFile, operator: Any, widened: set[int]) -> list[int]:  # noqa: ANN401
+    """The operator's inputs that are computed, not constant; each once."""
+    inputs = dict.fromkeys(tensor for tensor in operator.inputs if tensor >= 0)
+    return [t for t in inputs if t not in widened and not file.is_constant(t)]
 
 
 def _median_ms(data: bytes, threads: int, runs: int) -> tuple[float, bool]:

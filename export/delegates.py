@@ -141,7 +141,7 @@ def _nnapi_refusal(file: TfliteFile, operator: Any) -> str | None:  # noqa: ANN4
 
 def _tensor_refusal(file: TfliteFile, operator: Any) -> str | None:  # noqa: ANN401
     """What no phone delegate takes: more than four dimensions, or wide integers."""
-    fed = [int(t) for t in operator.inputs if t >= 0 and file.constant(int(t)) is None]
+    fed = [int(t) for t in operator.inputs if t >= 0 and not file.is_constant(int(t))]
     for tensor in (*fed, *(int(t) for t in operator.outputs)):
         if len(file.shape(tensor)) > _MAX_RANK:
             return f"{len(file.shape(tensor))} dimensions"

@@ -106,11 +106,16 @@ class TfliteFile:
 
     def constant(self, tensor: int) -> np.ndarray | None:
         """The values of a constant; None for what is computed or fed."""
-        data = self.model.buffers[self.graph.tensors[tensor].buffer].data
-        if data is None or len(data) == 0:
+        if not self.is_constant(tensor):
             return None
-        flat = np.frombuffer(bytes(bytearray(data)), dtype=np.dtype(self.dtype(tensor)))
+        data = self.model.buffers[self.graph.tensors[tensor].buffer].data
+        flat = np.asarray(data, dtype=np.uint8).view(np.dtype(self.dtype(tensor)))
         return flat.reshape(self.shape(tensor))
+
+    def is_constant(self, tensor: int) -> bool:
+        """Whether the file holds the tensor's values."""
+        data = self.model.buffers[self.graph.tensors[tensor].buffer].data
+        return data is not None and len(data) > 0
 
     def set_constant(self, tensor: int, values: np.ndarray) -> None:
         """Give a tensor these values, in a buffer of its own."""
@@ -179,11 +184,14 @@ class TfliteFile:
         return bytes(builder.Output())
 
     def _take_in(self, data: bytes) -> None:
-        """Hold constants that lie behind the FlatBuffer like all others."""
+        """Hold everything so that it can be edited, and outlying constants like all others."""
         for buffer in self.model.buffers:
             if buffer.offset > 1:  # 0 and 1 mean that there is nothing outside
                 held = data[buffer.offset : buffer.offset + buffer.size]
                 buffer.data, buffer.offset, buffer.size = np.frombuffer(held, np.uint8), 0, 0
+        for operator in self.graph.operators:  # else they are views into the bytes, read-only
+            operator.inputs = [int(tensor) for tensor in operator.inputs]
+            operator.outputs = [int(tensor) for tensor in operator.outputs]
 
     def _drop_unused(self) -> None:
         graph = self.graph

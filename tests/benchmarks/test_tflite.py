@@ -96,6 +96,7 @@ def test_profile_takes_tflite_only(tmp_path, capsys):
     assert "--profile takes one --engine, a .tflite file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_stock_tflite_computes_what_pytorch_does_in_eval_mode(tmp_path, image):
     path = tmp_path / "stock.tflite"
     stock.build_stock(zoo_path("mobilenet_dsc"), SIZE, path)
