@@ -45,8 +45,8 @@ class CoremlRunner(Runner):
         """What the program says; off a Mac in whose place it was computed."""
         stored = self.manifest.target.rpartition("-")[2]
         kind = {"fp16": "fp16", "int8": "int8 weights, fp16"}.get(stored, stored)
-        cost = self.manifest.quantisation
-        if cost is not None and not cost.recipe["name"].startswith("weight_only"):
+        used = self.manifest.calibration
+        if used is not None and not used.recipe.startswith("weight_only"):
             kind = "int8 weights and activations, the rest fp16"
         if self.emulated:
             return f"{kind}, emulated"
@@ -70,11 +70,20 @@ class CoremlRunner(Runner):
     def _infer(self, image: np.ndarray) -> np.ndarray:
         if not self._pictures:
             return self._model.tensors(image)
-        pixels = np.rint((image + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
-        return self._model.pictures(pixels).astype(np.float32) / np.float32(127.5) - np.float32(1)
+        return from_pixels(self._model.pictures(to_pixels(image)))
 
     def _close(self) -> None:
         del self._model
+
+
+def to_pixels(image: np.ndarray) -> np.ndarray:
+    """Float (1, 3, H, W) in [-1, 1] -> uint8 of the same shape, rounded to nearest."""
+    return np.rint((image + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
+
+
+def from_pixels(pixels: np.ndarray) -> np.ndarray:
+    """Values 0..255 -> float32 in [-1, 1] of the same shape."""
+    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
 class _Interpreted:
