@@ -33,7 +33,10 @@ def _row(target: Target) -> dict[str, Any]:
         "build": [module for module in target.build_modules if not available(module)],
         "run": [module for module in target.run_modules if not available(module)],
     }
-    reason = runtime_for(Path(f"net{target.suffix}")).runner.cannot_run()
+    runner = runtime_for(Path(f"net{target.suffix}")).runner
+    reason = runner.cannot_run()
+    if reason is None and runner.emulated:
+        reason = "its runtime does not exist on this system; it is emulated"
     return {
         "target": target.name,
         "file": target.suffix,

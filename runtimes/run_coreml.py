@@ -90,6 +90,7 @@ class _Interpreted:
     """The saved program by `MilProgram`."""
 
     def __init__(self, path: Path, threads: int) -> None:
+        self._path = path
         require("torch").set_num_threads(threads)
         self._program = MilProgram(path)
         self.inputs = list(self._program.inputs)
@@ -108,11 +109,13 @@ class _Interpreted:
         """
         result = self.tensors(pixels.astype(np.float32))
         if not np.isfinite(result).all():
-            raise ValueError("the output holds NaN or infinity")
+            raise ValueError(
+                f"{self._path}: the output holds NaN or infinity; do not use this file"
+            )
         if (result != np.rint(result)).any() or result.min() < 0 or result.max() > 255:
             raise ValueError(
-                f"the output picture holds values that are no pixels (from {result.min():.4g} to "
-                f"{result.max():.4g}); they must be whole and within 0..255"
+                f"{self._path}: the output picture holds values that are no pixels (from "
+                f"{result.min():.4g} to {result.max():.4g}); they must be whole and within 0..255"
             )
         return result.astype(np.uint8)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 import tempfile
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from edgedeblur.export.arguments import build_parser
+from edgedeblur.export.cli import main
 from edgedeblur.export.coreml_package import check_package, main_block, share_constants
 from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.prepare import prepare
@@ -318,6 +320,15 @@ def test_pixels_are_exact_where_nothing_is_added(dsc):
     pixels = torch.arange(256.0).reshape(1, 1, 16, 16)
     assert torch.equal(PictureBorder(Nothing())(pixels), pixels)
     assert torch.equal(PictureBorder(Nothing())(pixels.half()).float(), pixels)
+
+
+@pytest.mark.skipif(ON_A_MAC, reason="a Mac runs the artifact itself")
+def test_list_says_that_it_is_emulated(capsys):
+    assert main(["--list", "--json"]) == 0
+    rows = {row["target"]: row for row in json.loads(capsys.readouterr().out)}
+    row = rows["coreml-int8"]
+    assert (row["builds_here"], row["runs_here"]) == (True, False)
+    assert row["cannot_run"] == "its runtime does not exist on this system; it is emulated"
 
 
 @pytest.mark.parametrize(
