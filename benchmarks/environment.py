@@ -18,6 +18,7 @@ _PACKAGES = (
     "onnxruntime",
     "onnxruntime-gpu",
     "openvino",
+    "coremltools",
     "opencv-python-headless",
 )
 

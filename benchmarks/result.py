@@ -198,6 +198,7 @@ class Row:
     ``x_baseline``, ``x_stock``: how many times faster than those; see `ratios`.
     ``verified``: of an artifact that cannot run on this machine: why not, and what its export
     found in its place.
+    ``emulated``: an imitation of the artifact's runtime was measured, which has no latency.
     """
 
     engine: str
@@ -218,6 +219,7 @@ class Row:
     x_baseline: float | None = None
     x_stock: float | None = None
     verified: str | None = None
+    emulated: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def timed_rows(jobs: Sequence[Job], rounds: int, run: Callable[[Job], Row]) -> l
     found = [[row.latency] if row.latency else [] for row in rows]
     for _ in range(1, rounds):
         for number, job in enumerate(jobs):
-            if rows[number].error is None and job.latency:
+            if rows[number].error is None and job.latency and not rows[number].emulated:
                 again = run(dataclasses.replace(job, footprint=False))
                 rows[number] = dataclasses.replace(rows[number], error=again.error)
                 found[number] += [again.latency] if again.latency else []

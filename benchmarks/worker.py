@@ -53,6 +53,7 @@ def measure(job: Job) -> Row:
                 precision=runner.precision,
                 sha256=sha256_of(runner.path),
                 checkpoint_sha256=runner.manifest.checkpoint.sha256,
+                emulated=runner.emulated,
             )
             for phase in _phases(job, runner, opening):
                 row = phase(row)
@@ -148,7 +149,8 @@ def _open(job: Job) -> Runner:
 def _phases(job: Job, runner: Runner, opening: Opening) -> list[Phase]:
     """What to measure, in order.
 
-    Latency first: its peak memory must not hold what counting and comparing take.
+    Latency first: its peak memory must not hold what counting and comparing take. An emulated
+    artifact has none: neither time nor memory would be its own.
     """
 
     def latency(row: Row) -> Row:
@@ -169,7 +171,8 @@ def _phases(job: Job, runner: Runner, opening: Opening) -> list[Phase]:
     def quality(row: Row) -> Row:
         return _quality(job, runner, row)
 
-    wanted = ((latency, job.latency), (footprint, job.footprint), (quality, job.quality))
+    timed = job.latency and not runner.emulated
+    wanted = ((latency, timed), (footprint, job.footprint), (quality, job.quality))
     return [phase for phase, asked in wanted if asked]
 
 

@@ -160,7 +160,7 @@ def border(target: Target, spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
 
 def _calibration(spec: ExportSpec) -> Calibration | None:
     plan = spec.quantise
-    if plan is None:
+    if plan is None or not plan.recipe.needs_pictures:
         return None
     pictures = plan.calibration
     return Calibration(len(pictures.crops), pictures.list_sha256, plan.recipe.name, pictures.origin)
@@ -176,6 +176,8 @@ def _verified(
     done: Converted,
 ) -> Manifest:
     probes = load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=PARITY_PICTURES)
+    for size in manifest.input.sizes[1:]:  # of several sizes, each is tried
+        probes += load_probes(size, SIZE_MULTIPLE, dynamic=False, count=1)
     with _opened(path, manifest, threads, done) as runner:
         instead = done.stand_in
         parity = measure_parity(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..models.generator import SIZE_MULTIPLE
 from ..quantize.measure import Drop, float_outputs, measure_drop
-from ..quantize.plan import Quantised, QuantPlan, stability_db
+from ..quantize.plan import Quantised, QuantPlan, Settled, stability_db
 from ..quantize.sensitivity import most_harmful
 from ..runtimes.artifact import Manifest, Quantisation
 from ..runtimes.probes import load_probes
@@ -25,12 +25,17 @@ class DropError(ParityError):
 
 
 def with_cost(
-    manifest: Manifest, runner: Runner, graph: Graph, spec: ExportSpec, done: Quantised
+    manifest: Manifest,
+    runner: Runner,
+    graph: Graph,
+    spec: ExportSpec,
+    done: Quantised | Settled,
 ) -> Manifest:
     """The manifest with what quantisation cost, measured on all samples.
 
     Raises:
-        DropError: it costs more than the plan allows; the message names the layers to blame.
+        DropError: it costs more than the plan allows; the message names the layers to blame,
+            where the quantiser can tell.
     """
     plan = spec.quantise
     assert plan is not None
@@ -42,7 +47,10 @@ def with_cost(
     drop = measure_drop(runner.infer, floats, probes)
     if drop.psnr_drop_db > plan.max_drop_db:
         raise DropError(_too_much(drop, done, plan, spec))
-    stability = stability_db(done, plan, probes[:PARITY_PICTURES])
+    if isinstance(done, Settled):
+        stability = done.stability_db
+    else:
+        stability = stability_db(done, plan, probes[:PARITY_PICTURES])
     return dataclasses.replace(
         manifest,
         quantisation=Quantisation(
@@ -55,7 +63,17 @@ def with_cost(
     )
 
 
-def _too_much(drop: Drop, done: Quantised, plan: QuantPlan, spec: ExportSpec) -> str:
+def _too_much(drop: Drop, done: Quantised | Settled, plan: QuantPlan, spec: ExportSpec) -> str:
+    lost = (
+        f"{spec.target} loses {drop.psnr_drop_db:.3f} dB against sharp pictures, "
+        f"{plan.max_drop_db:g} dB are allowed (worst: {drop.worst_picture}, "
+        f"{drop.worst_drop_db:.3f} dB; residual SNR {drop.residual_snr_db:.2f} dB). "
+    )
+    if isinstance(done, Settled):
+        return (
+            f"{lost}Calibrate on more pictures (--calib), keep layers in float (the recipe's "
+            "'keep'), or use --recipe weight_only_w8_perchannel; nothing was written"
+        )
     plan.say("too much; looking for the layers to blame")
     probes = load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=2)
     blamed = ", ".join(
@@ -63,10 +81,7 @@ def _too_much(drop: Drop, done: Quantised, plan: QuantPlan, spec: ExportSpec) ->
         for layer, gain in most_harmful(done, plan, probes, count=3)
     )
     return (
-        f"{spec.target} loses {drop.psnr_drop_db:.3f} dB against sharp pictures, "
-        f"{plan.max_drop_db:g} dB are allowed (worst: {drop.worst_picture}, "
-        f"{drop.worst_drop_db:.3f} dB; residual SNR {drop.residual_snr_db:.2f} dB). Most harmful: "
-        f"{blamed}. Keep them in float (the recipe's 'keep'), calibrate on more pictures "
-        "(--calib), try --recipe static_w8a16_perchannel, or let deblur-quantize search find a "
-        "recipe; nothing was written"
+        f"{lost}Most harmful: {blamed}. Keep them in float (the recipe's 'keep'), calibrate on "
+        "more pictures (--calib), try --recipe static_w8a16_perchannel, or let deblur-quantize "
+        "search find a recipe; nothing was written"
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..runtimes.optional import available
 
 if TYPE_CHECKING:
-    from ..quantize.plan import Quantised
+    from ..quantize.plan import Quantised, Settled
     from ..quantize.recipe import Recipe
     from ..runtimes.artifact import Manifest, TensorSpec
     from ..runtimes.base import Runner
@@ -46,7 +46,7 @@ class Converted:
         tools: Versions that the target's module names do not tell, for `Manifest.tools`.
     """
 
-    quantised: Quantised | None = None
+    quantised: Quantised | Settled | None = None
     stand_in: StandIn | None = None
     engine: dict[str, Any] | None = None
     tools: dict[str, str] = field(default_factory=dict)

@@ -113,6 +113,10 @@ class SiteGenerator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Float (N, 3, H, W), RGB in [-1, 1] -> the same shape and range."""
+        return torch.clamp(self.residual(image) + image, min=-1.0, max=1.0)
+
+    def residual(self, image: Tensor) -> Tensor:
+        """What the network adds to the picture, in [-1, 1]: (N, 3, H, W) -> the same shape."""
         levels: list[Tensor] = []
         features = image
         for start, stop in self.stages:
@@ -124,8 +128,7 @@ class SiteGenerator(nn.Module):
             maps.append(self.site(name)(levels[level], maps[-1]))
         headed = [head(level) for head, level in zip(self.heads, maps, strict=True)]
         smooth = self.smooth2(levels[0], self.smooth(*headed))
-        residual = torch.tanh(self.final(smooth))
-        return torch.clamp(residual + image, min=-1.0, max=1.0)
+        return torch.tanh(self.final(smooth))
 
 
 def _joined(lateral: nn.Conv2d, conv: nn.Module) -> Site:

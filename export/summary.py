@@ -33,7 +33,10 @@ def _row(target: Target) -> dict[str, Any]:
         "build": [module for module in target.build_modules if not available(module)],
         "run": [module for module in target.run_modules if not available(module)],
     }
-    reason = runtime_for(Path(f"net{target.suffix}")).runner.cannot_run()
+    runner = runtime_for(Path(f"net{target.suffix}")).runner
+    reason = runner.cannot_run()
+    if reason is None and runner.emulated:
+        reason = "its runtime does not exist on this system; it is emulated"
     return {
         "target": target.name,
         "file": target.suffix,
@@ -123,7 +126,8 @@ def print_summary(output: Path, manifest: Manifest) -> None:
         "arithmetic": f"{_billions(manifest.macs)} GMACs (convolutions only) at "
         f"{_size(manifest.macs_size)}, {manifest.params / 1e6:.2f} M parameters",
         "rewrites": ", ".join(manifest.rewrites) or "none",
-        "against PyTorch": f"PSNR {db(parity.psnr_db)} (worst {db(parity.worst_psnr_db)}), "
+        "against PyTorch": ("emulated: " if parity.emulated else "")
+        + f"PSNR {db(parity.psnr_db)} (worst {db(parity.worst_psnr_db)}), "
         f"SSIM {parity.ssim:.6f}, residual SNR {db(parity.residual_snr_db)}, largest "
         f"difference {parity.max_abs:.2g} on {parity.pictures} samples",
         "ran on": f"{parity.ran_on} ({parity.note})" if parity.note else parity.ran_on,
@@ -150,15 +154,18 @@ def print_summary(output: Path, manifest: Manifest) -> None:
 
 def _quantised_rows(manifest: Manifest) -> dict[str, str]:
     cost, calibration = manifest.quantisation, manifest.calibration
-    if cost is None or calibration is None:
+    if cost is None:
         return {}
     recipe, stability = cost.recipe, cost.stability_db
     kept = ", ".join(recipe["keep"]) or "nothing"
-    apart = "not checked (one picture)" if stability is None else f"{stability:.3f} dB apart"
-    return {
-        "recipe": f"{recipe['name']}, ranges by {recipe['observer']}, in float: {kept}",
-        "calibrated on": f"{calibration.images} crops of {calibration.origin}; its two halves: "
-        f"{apart}",
+    rows = {"recipe": f"{recipe['name']}, in float: {kept}"}
+    if calibration is not None:
+        apart = "not checked (one picture)" if stability is None else f"{stability:.3f} dB apart"
+        rows["recipe"] += f", ranges by {recipe['observer']}"
+        rows["calibrated on"] = (
+            f"{calibration.images} crops of {calibration.origin}; its two halves: {apart}"
+        )
+    return rows | {
         "against sharp": f"PSNR {-cost.psnr_drop_db:+.3f} dB ({cost.max_drop_db:g} dB loss "
         f"allowed), SSIM {-cost.ssim_drop:+.5f}, worst {cost.worst_picture} "
         f"{-cost.worst_drop_db:+.3f} dB, on {cost.pictures} samples; against the float network: "

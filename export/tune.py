@@ -20,6 +20,7 @@ from ..runtimes.artifact import read_manifest
 from ..runtimes.base import Runner, open_runner
 from ..runtimes.files import replacing
 from ..runtimes.machine import machine
+from ..runtimes.registry import runtime_for
 from .graph import ExportSpec
 from .registry import Target
 from .rewrite import parse_steps
@@ -122,8 +123,14 @@ def tune(
         say: Called with a line at each step.
 
     Raises:
-        ValueError: no candidates are known for the backbone, or ``rounds`` is below 1.
+        ValueError: no candidates are known for the backbone, ``rounds`` is below 1, or the target's
+            runtime is only emulated here.
     """
+    if runtime_for(Path(f"net{target.suffix}")).runner.emulated:
+        raise ValueError(
+            f"{target.name} cannot be timed on this machine, which only emulates it; choose with "
+            "--rewrite"
+        )
     texts = CANDIDATES.get(checkpoint.backbone)
     if texts is None or rounds < 1:
         raise ValueError(f"nothing to tune for {checkpoint.backbone} in {rounds} rounds")

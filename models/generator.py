@@ -113,6 +113,10 @@ class Generator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Float (N, 3, H, W), RGB in [-1, 1] -> the same shape and range."""
+        return torch.clamp(self.residual(image) + image, min=-1.0, max=1.0)
+
+    def residual(self, image: Tensor) -> Tensor:
+        """What the network adds to the picture, in [-1, 1]: (N, 3, H, W) -> the same shape."""
         map0, map1, map2, map3, map4 = self.fpn(image)
         merged = torch.cat(  # (N, 256, H/4, W/4)
             [
@@ -125,8 +129,7 @@ class Generator(nn.Module):
         )
         smooth = upsample(self.smooth(merged), 2)  # (N, 64, H/2, W/2)
         smooth = upsample(self.smooth2(smooth + map0), 2)  # (N, 32, H, W)
-        residual = torch.tanh(self.final(smooth))  # (N, 3, H, W)
-        return torch.clamp(residual + image, min=-1.0, max=1.0)
+        return torch.tanh(self.final(smooth))  # (N, 3, H, W)
 
 
 def parameter_count(generator: nn.Module) -> int:

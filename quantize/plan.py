@@ -62,6 +62,16 @@ class Quantised:
     halves: tuple[Mapping[str, TensorStats], Mapping[str, TensorStats]] | None
 
 
+@dataclass(frozen=True)
+class Settled:
+    """What a quantiser hands over that works on no ONNX graph.
+
+    ``stability_db`` is as in `stability_db`; None if there were no two halves to compare.
+    """
+
+    stability_db: float | None
+
+
 def run_plan(model: ModelProto, plan: QuantPlan) -> Quantised:
     """Calibrate and quantise a float model.
 
@@ -84,9 +94,7 @@ def _calibrated(
     model: ModelProto, plan: QuantPlan
 ) -> tuple[Mapping[str, TensorStats], Mapping[str, TensorStats]] | None:
     """The statistics of both halves; None where the recipe needs none."""
-    recipe = plan.recipe
-    needed = recipe.scheme.activation_bits is not None or recipe.correct_bias or recipe.equalise
-    if not needed:
+    if not plan.recipe.needs_pictures:
         return None
     crops, watcher = plan.calibration, Watcher(model, plan.threads)
     if len(crops.crops) < 2:

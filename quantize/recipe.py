@@ -100,6 +100,11 @@ class Recipe:
         """What the name decodes to."""
         return Scheme.decode(self.name)
 
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether anything about it is learnt from pictures."""
+        return self.scheme.activation_bits is not None or self.correct_bias or self.equalise
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         return {**dataclasses.asdict(self), "keep": list(self.keep)}

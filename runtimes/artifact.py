@@ -23,6 +23,7 @@ class TensorSpec:
     """One tensor at the artifact's border.
 
     ``shape`` holds ints, or names for free sides (``"height"``); ``value_range`` is inclusive.
+    ``sizes`` are all (height, width) of an artifact that takes several; ``shape`` has the first.
     """
 
     name: str
@@ -31,6 +32,7 @@ class TensorSpec:
     layout: str = "NCHW"
     colour: str = "RGB"
     value_range: tuple[float, float] = (-1.0, 1.0)
+    sizes: tuple[tuple[int, int], ...] = ()
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -252,6 +254,7 @@ def _build(body: dict[str, Any]) -> Manifest:
         spec = dict(body[key])
         spec["shape"] = tuple(spec["shape"])
         spec["value_range"] = tuple(spec["value_range"])
+        spec["sizes"] = tuple(tuple(size) for size in spec.get("sizes", ()))
         body[key] = TensorSpec(**spec)
     body["checkpoint"] = CheckpointInfo(**body["checkpoint"])
     if body["parity"] is not None:

@@ -211,10 +211,10 @@ class Runner(ABC):
             raise ValueError(f"{self.path} takes {batch} picture(s) at once, not {image.shape[0]}")
         height, width = image.shape[2:]
         multiple = self.manifest.size_multiple
-        if self.size is not None and (height, width) != self.size:
-            raise ValueError(
-                f"{self.path} takes {self.size[0]}x{self.size[1]} (HxW), not {height}x{width}"
-            )
+        sizes = self.manifest.input.sizes or ((self.size,) if self.size else ())
+        if sizes and (height, width) not in sizes:
+            named = " or ".join(f"{rows}x{columns}" for rows, columns in sizes)
+            raise ValueError(f"{self.path} takes {named} (HxW), not {height}x{width}")
         if height % multiple or width % multiple or not height or not width:
             raise ValueError(f"sides must be multiples of {multiple}, not {height}x{width}")
         low, high = float(image.min()), float(image.max())

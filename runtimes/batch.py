@@ -28,7 +28,8 @@ class Done:
 
     ``infer_ms`` is the time inside the runner's ``infer``, summed over the tiles. ``around_ms`` is
     everything else: ``decode_ms`` (read and decode), ``convert_ms`` (pad, convert, tile, blend)
-    and ``encode_ms`` (encode and write). The first picture's times include what the libraries
+    and ``encode_ms`` (encode and write). ``infer_ms`` is None if the runner only imitates its
+    runtime, whose time it would be. The first picture's times include what the libraries
     load and set up at their first call.
     """
 
@@ -39,7 +40,7 @@ class Done:
     tiles: int
     decode_ms: float
     convert_ms: float
-    infer_ms: float
+    infer_ms: float | None
     encode_ms: float
     remarks: tuple[str, ...]
 
@@ -51,7 +52,7 @@ class Done:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         beside = self.job.side_by_side
-        times = ("decode_ms", "convert_ms", "infer_ms", "encode_ms", "around_ms")
+        times = ("decode_ms", "convert_ms", "encode_ms", "around_ms")
         return {
             "input": str(self.job.source),
             "output": str(self.job.target),
@@ -60,6 +61,7 @@ class Done:
             "width": self.width,
             "bits": self.bits,
             "tiles": self.tiles,
+            "infer_ms": None if self.infer_ms is None else round(self.infer_ms, 3),
             **{name: round(getattr(self, name), 3) for name in times},
             "remarks": list(self.remarks),
         }
@@ -166,7 +168,7 @@ def run_job(
         tiles=infer.calls,
         decode_ms=(decoded - begin) * 1e3,
         convert_ms=(deblurred - decoded) * 1e3 - infer_ms,
-        infer_ms=infer_ms,
+        infer_ms=None if runner.emulated else infer_ms,
         encode_ms=(encoded - deblurred) * 1e3,
         remarks=_remarks(picture, job, runner, infer.calls),
     )
@@ -207,6 +209,8 @@ def side_by_side(before: Picture, after: Picture) -> Picture:
 
 def _remarks(picture: Picture, job: Job, runner: Runner, tiles: int) -> tuple[str, ...]:
     remarks = [*picture.remarks, *what_is_lost(picture, job.target)]
+    if picture.bits > 8 and runner.manifest.input.dtype == "uint8":
+        remarks.append(f"the artifact takes and gives 8 bits per colour, not {picture.bits}")
     if tiles > 1 and runner.manifest.norm == "live":
         remarks.append(
             f"cut into {tiles} tiles, each with its own live statistics, so seams may show; "

@@ -161,10 +161,13 @@ def _add_tiling(parser: argparse.ArgumentParser) -> None:
 
 def _print_done(done: Done) -> None:
     tiles = f" in {done.tiles} tiles" if done.tiles > 1 else ""
+    # An imitation's time would be taken for the device's.
+    emulated = done.infer_ms is None
+    took = "emulated inference" if emulated else f"{done.infer_ms:.0f} ms inference"
     try:
         sys.stdout.write(
             f"{done.job.source} -> {done.job.target} {done.height}x{done.width} "
-            f"{done.infer_ms:.0f} ms inference{tiles} + {done.around_ms:.0f} ms around it\n"
+            f"{took}{tiles} + {done.around_ms:.0f} ms around it\n"
         )
         sys.stdout.flush()
     except BrokenPipeError:

@@ -39,7 +39,7 @@ def cost_columns(*, sweep: bool = False) -> tuple[Column, ...]:
 def size_columns() -> tuple[Column, ...]:
     """What the artifact is: size and arithmetic."""
     return (
-        Column("engine", lambda row: row.engine),
+        Column("engine", engine_name),
         Column("norm", lambda row: row.norm or NONE),
         Column("precision", lambda row: row.precision or NONE),
         Column("HxW", _size),
@@ -54,6 +54,11 @@ def size_columns() -> tuple[Column, ...]:
     )
 
 
+def engine_name(row: Row) -> str:
+    """The engine, marked if only an imitation of its runtime was measured."""
+    return f"{row.engine} (emulated)" if row.emulated else row.engine
+
+
 def _billions(count: int | None, digits: int) -> str:
     return NONE if count is None else f"{count / 1e9:.{digits}f}"
 
@@ -65,7 +70,7 @@ def time_columns(*, sweep: bool = False) -> tuple[Column, ...]:
         Column("ms per megapixel", _latency(lambda t: milliseconds(ms_per_megapixel(t)))),
     )
     return (
-        Column("engine", lambda row: row.engine),
+        Column("engine", engine_name),
         *(per_size[:1] if sweep else ()),
         Column("load ms", _latency(lambda t: milliseconds(t.load_ms))),
         Column("first ms", _latency(lambda t: milliseconds(t.first_ms))),
@@ -90,7 +95,7 @@ def time_columns(*, sweep: bool = False) -> tuple[Column, ...]:
 def quality_columns() -> tuple[Column, ...]:
     """Against the sharp pictures, and against PyTorch."""
     return (
-        Column("engine", lambda row: row.engine),
+        Column("engine", engine_name),
         Column("PSNR dB", _quality(_mean_psnr)),
         Column("SSIM", _quality(lambda q: f"{q.ssim:.4f}")),
         Column("drift: delta PSNR dB", _quality(_delta_psnr)),
@@ -175,6 +180,11 @@ def conventions(result: BenchResult) -> tuple[str, ...]:
             "free memory fell by."
         )
     lines += [f"{row.engine}: {row.verified}." for row in result.rows if row.verified]
+    if any(row.emulated for row in result.rows):
+        lines.append(
+            "emulated: the artifact's runtime does not exist on this machine, so its saved program "
+            "was interpreted operation by operation; it has no times."
+        )
     lines += _ratio_lines(result.rows)
     paper = [(row, row.footprint) for row in result.rows if row.footprint]
     lines += [

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from ...runtimes.files import check_writable, replacing
 from ..result import BenchResult, Row
-from .cells import Column, caption, conventions, cost_columns, filled, quality_columns, scored_rows
+from .cells import (
+    Column,
+    caption,
+    conventions,
+    cost_columns,
+    engine_name,
+    filled,
+    quality_columns,
+    scored_rows,
+)
 from .jsonout import as_text
 from .pictures import PER_PICTURE, slug
 from .scaling import scaling_series, write_scaling
@@ -91,7 +100,7 @@ def _gallery(rows: Sequence[Row], pictures: Path) -> list[str]:
     for row in rows:
         files = sorted((pictures / slug(row.engine)).glob("*.png"))
         if files:
-            parts += [f"### {row.engine}", ""]
+            parts += [f"### {engine_name(row)}", ""]
         # Sorted by name, the four pictures of one photograph follow each other.
         for start in range(0, len(files), PER_PICTURE):
             parts += [*_strip(files[start : start + PER_PICTURE], slug(row.engine)), ""]
