@@ -5,7 +5,7 @@ READY := .venv/.ready
 PHOTO := benchmarks/samples/blurry/mountains.png
 MODEL := out/mobilenet_dsc_onnx-fp32_736x1280.onnx
 
-.PHONY: demo test test-slow test-gpu lint types readme results scaling lock clean
+.PHONY: demo test test-slow test-gpu lint types readme results scaling lock clean android-check
 
 demo: $(READY)  ## a blurry photo comes back sharper through an exported artifact, with a measured table
 	$(BIN)/deblur-export --backbone mobilenet_dsc --target onnx-fp32 --output out --force
@@ -28,6 +28,11 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/basedpyright
+
+android-check:  ## compile the Android app and run its tests; needs a JDK and Maven, no Android SDK
+	@command -v mvn >/dev/null && mvn -v 2>/dev/null | grep -qE 'Java version: (1[7-9]|[2-9][0-9])' || { \
+	  echo "android-check needs a JDK of version 17 or later and Maven, e.g. apt-get install default-jdk-headless maven"; exit 1; }
+	mvn --batch-mode --no-transfer-progress --file android_demo/pom.xml test
 
 readme: $(READY)  ## rewrite the README's generated tables
 	$(BIN)/python docs/readme_tables.py

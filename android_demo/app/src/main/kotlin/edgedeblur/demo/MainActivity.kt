@@ -1,0 +1,5 @@
+package edgedeblur.demo
+
+import android.app.Activity
+
+class MainActivity : Activity()
