@@ -27,6 +27,7 @@ from edgedeblur.runtimes.tiling import TilingOptions, deblur_picture
 
 FOLDER = Path(__file__).parent
 MULTIPLE = 32
+PHONE_SIZE = (32, 64)
 # (picture, tile, receptive radius): smaller than a tile, one pixel, equal, one cut, many cuts with
 # weights that leave margins out, with a bare ramp, and with neither room for one.
 CASES: tuple[tuple[tuple[int, int], tuple[int, int], int | None], ...] = (
@@ -59,7 +60,12 @@ def make(folder: Path) -> None:
     arrays, numbers = _parity()
     _write_arrays(folder / "parity.npz", arrays)
     _write(folder / "parity.json", numbers)
-    (folder / "model.tflite.json").write_text(manifest_text(_manifest()), encoding="utf-8")
+    for name, size, dtype, low, high in (
+        ("model.tflite.json", (64, 96), "uint8", 0.0, 255.0),
+        ("phone.tflite.json", PHONE_SIZE, "float32", -1.0, 1.0),
+    ):
+        text = manifest_text(_manifest(size, dtype, (low, high)))
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def fake_network(image: np.ndarray) -> np.ndarray:
@@ -176,7 +182,7 @@ def _deblur(
 def _parity() -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """A golden tensor as `edgedeblur.export.android` writes it, an answer, and how far apart."""
     rng = np.random.default_rng(11)
-    picture = rng.integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    picture = rng.integers(0, 256, (*PHONE_SIZE, 3), dtype=np.uint8)
     image = picture.astype(np.float32) / np.float32(127.5) - np.float32(1)
     expected = np.clip(image + rng.normal(0, 0.1, image.shape), -1, 1).astype(np.float32)
     actual = np.clip(expected + rng.normal(0, 0.01, image.shape), -1, 1).astype(np.float32)
@@ -199,21 +205,24 @@ def _picture(image: np.ndarray) -> np.ndarray:
     return to_uint8(image.transpose(2, 0, 1)[None])
 
 
-def _manifest() -> Manifest:
+def _manifest(size: tuple[int, int], dtype: str, value_range: tuple[float, float]) -> Manifest:
     """One with numbers and letters that JSON writers disagree about."""
-    border = {"shape": (1, 64, 96, 3), "dtype": "uint8", "layout": "NHWC"}
+    image, deblurred = (
+        TensorSpec(name, (1, *size, 3), dtype, "NHWC", value_range=value_range)
+        for name in ("image", "deblurred")
+    )
     return Manifest(
         target="tflite-int8",
         backbone="mobilenet_dsc",
         checkpoint=CheckpointInfo("ab" * 32, 'höher "weights" \\ é 😀'),
         norm="frozen",
-        input=TensorSpec("image", value_range=(0.0, 255.0), **border),
-        output=TensorSpec("deblurred", value_range=(0.0, 255.0), **border),
+        input=image,
+        output=deblurred,
         size_multiple=MULTIPLE,
         receptive_radius_px=283,
         params=1175212,
         macs=62645376,
-        macs_size=(64, 96),
+        macs_size=size,
         bytes=7,
         sha256=hashlib.sha256(b"a model").hexdigest(),
         tools={"edgedeblur": "0.1.0"},

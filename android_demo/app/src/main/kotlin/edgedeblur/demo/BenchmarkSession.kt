@@ -95,7 +95,7 @@ class BenchmarkSession(
         if (golden != null) return "golden picture" to golden.pixels
         if (picture == null) throw Problem(context.getString(R.string.nothing_to_measure))
         val pixels = IntArray(size.height * size.width) { picture.getPixel(reflect(it % size.width, picture.width), reflect(it / size.width, picture.height)) }
-        return "the person's picture" to pixels
+        return "own picture" to pixels
     }
 
     private fun write(model: Model, content: String, plan: BenchmarkPlan, result: Measurement): File {

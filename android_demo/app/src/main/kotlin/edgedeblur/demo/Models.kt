@@ -30,7 +30,7 @@ private const val GOLDEN_SUFFIX = ".golden.npz"
  */
 class Model(val name: String, val file: File, val manifest: Manifest?, val problem: String?) {
     /** One line for lists. */
-    val title get() = manifest?.let { "${it.backbone} ${it.target.removePrefix("tflite-")} ${it.input.size}" } ?: name
+    val title get() = manifest?.let { "${it.target.removePrefix("tflite-")} ${it.input.size} ${it.backbone}" } ?: name
 
     /** @throws Problem why it cannot be used. */
     fun usable(): Manifest = manifest ?: throw Problem(problem ?: "$name cannot be used.")
