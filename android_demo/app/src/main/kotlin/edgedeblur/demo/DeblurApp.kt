@@ -9,12 +9,15 @@ import java.util.concurrent.Executors
 
 /** Holds what outlives a screen: one worker thread, and the two sessions that work on it. */
 class DeblurApp : Application() {
-    /** Tests put a fake here, before the first screen opens. */
+    // Tests put fakes here, before the first screen opens.
     var engines: EngineFactory = TfliteEngines()
     var worker: Executor = Executors.newSingleThreadExecutor { Thread(it, "deblur") }
 
+    /** Where in the assets the models lie. */
+    var assetFolder = "models"
+
+    val models by lazy { Models(this, assetFolder) }
     val settings by lazy { Settings(this) }
-    val models by lazy { Models(this) }
     val session by lazy { Session(this, models, settings, worker, ::onMain) { engines } }
     val benchmark by lazy { BenchmarkSession(this, session, worker, ::onMain) { engines } }
 

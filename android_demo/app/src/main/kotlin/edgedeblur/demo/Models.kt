@@ -49,7 +49,7 @@ class Model(val name: String, val file: File, val manifest: Manifest?, val probl
 }
 
 /** Models from the app's assets and those that a person opened; both as files, which the interpreter maps. */
-class Models(private val context: Context) {
+class Models(private val context: Context, private val assetFolder: String) {
     private val bundled = File(context.noBackupFilesDir, FOLDER)
     private val opened = File(context.filesDir, FOLDER)
 
@@ -181,8 +181,8 @@ class Models(private val context: Context) {
         if (stamp.exists() && stamp.readText() == installed) return
         bundled.deleteRecursively()
         bundled.mkdirs()
-        for (name in context.assets.list(FOLDER).orEmpty().filter { ".tflite" in it }) {
-            context.assets.open("$FOLDER/$name").use { from -> File(bundled, name).outputStream().use(from::copyTo) }
+        for (name in context.assets.list(assetFolder).orEmpty().filter { ".tflite" in it }) {
+            context.assets.open("$assetFolder/$name").use { from -> File(bundled, name).outputStream().use(from::copyTo) }
         }
         stamp.writeText(installed)
     }

@@ -78,6 +78,7 @@ fun prepared(engines: EngineFactory = FakeEngines(), worker: Executor = Executor
     app.apply {
         this.engines = engines
         this.worker = worker
+        assetFolder = "none" // Whatever models a developer's app ships, tests bring their own.
         freeMemory(4L shl 30)
     }
 
