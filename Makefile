@@ -5,7 +5,7 @@ READY := .venv/.ready
 PHOTO := benchmarks/samples/blurry/mountains.png
 MODEL := out/mobilenet_dsc_onnx-fp32_736x1280.onnx
 
-.PHONY: demo test test-slow test-gpu lint types readme results scaling lock clean
+.PHONY: demo test test-slow test-gpu lint types readme results scaling lock clean android-check android-apk have-maven
 
 demo: $(READY)  ## a blurry photo comes back sharper through an exported artifact, with a measured table
 	$(BIN)/deblur-export --backbone mobilenet_dsc --target onnx-fp32 --output out --force
@@ -28,6 +28,19 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/basedpyright
+
+android-check: have-maven  ## compile the Android app and run its tests; needs a JDK and Maven, no Android SDK
+	mvn --batch-mode --no-transfer-progress --file android_demo/pom.xml test
+
+android-apk: have-maven  ## a signed debug APK with the models in the app's assets, without the Android SDK
+	@ls android_demo/app/src/main/assets/models/*.tflite >/dev/null 2>&1 || { \
+	  echo "no model in android_demo/app/src/main/assets/models; run: deblur-export --target tflite-int8 --size 256x256 --android -o out"; exit 1; }
+	mvn --batch-mode --no-transfer-progress --file android_demo/pom.xml package -Papk -DskipTests
+	@echo "Install it with: adb install android_demo/target/edgedeblur-debug.apk"
+
+have-maven:
+	@command -v mvn >/dev/null && mvn -v 2>/dev/null | grep -qE 'Java version: (1[7-9]|[2-9][0-9])' || { \
+	  echo "this needs a JDK of version 17 or later and Maven, e.g. apt-get install default-jdk-headless maven"; exit 1; }
 
 readme: $(READY)  ## rewrite the README's generated tables
 	$(BIN)/python docs/readme_tables.py

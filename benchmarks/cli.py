@@ -47,9 +47,18 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         "--engine",
         type=Path,
         action="append",
-        required=True,
+        default=[],
         metavar="FILE",
         help="artifact or checkpoint to measure; repeat for more",
+    )
+    add(
+        "--import",
+        type=Path,
+        action="append",
+        default=[],
+        dest="imports",
+        metavar="FILE",
+        help="show what the Android app measured, instead of measuring; repeat for more",
     )
     add(
         "--checkpoint",
@@ -192,7 +201,7 @@ def work(arguments: argparse.Namespace) -> int:
         return _profile(arguments)
     with tempfile.TemporaryDirectory(prefix="edgedeblur-report-") as folder:
         shown = Path(folder)
-        result = measure(arguments, shown if arguments.report is not None else None)
+        result = _result(arguments, shown if arguments.report is not None else None)
         failed = [row.error for row in result.rows if row.error is not None]
         _write(arguments, result, shown)
     for error in failed:
@@ -210,6 +219,17 @@ def _profile(arguments: argparse.Namespace) -> int:
     with progress_bar("operators") as update:
         found = profile(arguments.engine[0], threads=threads, runs=arguments.runs, progress=update)
     return report_profile(found, json_to=arguments.json)
+
+
+def _result(arguments: argparse.Namespace, shown: Path | None) -> BenchResult:
+    """Measured here, or imported; exits with 2 for neither, or both."""
+    if bool(arguments.imports) == bool(arguments.engine):
+        build_parser().error("name what to measure with --engine, or phone results with --import")
+    if not arguments.imports:
+        return measure(arguments, shown)
+    from .phone import read_phone_results
+
+    return read_phone_results(arguments.imports)
 
 
 def measure(arguments: argparse.Namespace, shown: Path | None) -> BenchResult:

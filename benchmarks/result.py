@@ -14,9 +14,9 @@ from typing import Any
 
 from .plain import build, to_plain
 
-SCHEMA_VERSION = 2
-# 2 added fields that have defaults, so what version 1 wrote still reads.
-_READABLE = (1, 2)
+SCHEMA_VERSION = 3
+# 2 and 3 added fields that have defaults, so what version 1 wrote still reads.
+_READABLE = (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,42 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class PhoneParity:
+    """A phone's output against PyTorch's: see `runtimes.compare`; no difference is infinite."""
+
+    psnr_db: float
+    max_abs: float
+    residual_snr_db: float
+
+
+@dataclass(frozen=True)
+class PhoneSample:
+    """A few seconds of a sustained run, and the phone at their end; None: it does not tell.
+
+    ``thermal_status`` is Android's, 0 (none) to 6 (shutdown); ``current_ua`` flows into the
+    battery, in microamperes, as the phone counts it.
+    """
+
+    at_s: float
+    runs: int
+    median_ms: float
+    thermal_status: int | None
+    current_ua: int | None
+    battery_percent: int | None
+    charging: bool | None
+
+
+@dataclass(frozen=True)
+class PhoneRun:
+    """What only a phone tells: which accelerator ``ran`` and why not the other, and so on."""
+
+    ran: str
+    content: str
+    parity: PhoneParity | None
+    sustained: tuple[PhoneSample, ...]
+
+
+@dataclass(frozen=True)
 class Row:
     """One artifact. A part that was not asked for, or that failed, is None; see ``error``.
 
@@ -220,6 +256,7 @@ class Row:
     x_stock: float | None = None
     verified: str | None = None
     emulated: bool = False
+    phone: PhoneRun | None = None  # if the Android app measured it
 
 
 @dataclass(frozen=True)
@@ -290,7 +327,7 @@ class BenchResult:
         """
         version = body.get("schema_version") if isinstance(body, dict) else None
         if not isinstance(body, dict) or version not in _READABLE:
-            known = " and ".join(str(number) for number in _READABLE)
+            known = ", ".join(str(number) for number in _READABLE)
             raise ValueError(
                 f"{origin}: result schema {version!r}, this version reads {known}; "
                 "run deblur-bench again"

@@ -8,17 +8,9 @@ from pathlib import Path
 
 from ...runtimes.files import check_writable, replacing
 from ..result import BenchResult, Row
-from .cells import (
-    Column,
-    caption,
-    conventions,
-    cost_columns,
-    engine_name,
-    filled,
-    quality_columns,
-    scored_rows,
-)
+from .cells import Column, cost_columns, engine_name, filled, quality_columns, scored_rows
 from .jsonout import as_text
+from .phone import about, phone_columns, phone_rows
 from .pictures import PER_PICTURE, slug
 from .scaling import scaling_series, write_scaling
 from .sizes import size_table
@@ -56,7 +48,8 @@ def report_markdown(result: BenchResult, pictures: Path) -> str:
     """The text of report.md; links the PNGs found in ``pictures``."""
     measured = [row for row in result.rows if row.footprint or row.latency or row.quality]
     scored = scored_rows(result)
-    parts = ["# Benchmark", "", caption(result), ""]
+    machine, *conventions = about(result)
+    parts = ["# Benchmark", "", machine, ""]
     sweep = bool(result.conditions.sizes)
     parts += ["## Cost", "", markdown_table(cost_columns(sweep=sweep), measured), ""]
     if scaling_series(result):
@@ -64,7 +57,9 @@ def report_markdown(result: BenchResult, pictures: Path) -> str:
     parts += _sizes(result.rows)
     if scored:
         parts += ["## Quality", "", markdown_table(quality_columns(), scored), ""]
-    parts += [f"- {line}" for line in conventions(result)] + [""]
+    if phone_rows(result):
+        parts += ["## On the phone", "", markdown_table(phone_columns(), phone_rows(result)), ""]
+    parts += [f"- {line}" for line in conventions] + [""]
     errors = [row for row in result.rows if row.error is not None]
     if errors:
         parts += ["## Errors", "", *(f"- {row.error}" for row in errors), ""]

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from ..result import BenchResult, Row
 from .cells import (
     Column,
-    caption,
-    conventions,
     filled,
     quality_columns,
     scored_rows,
     size_columns,
     time_columns,
 )
+from .phone import about, phone_columns, phone_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,8 +33,10 @@ def print_tables(result: BenchResult, console: Console) -> None:
     scored = scored_rows(result)
     if scored:
         console.print(_table("Quality", quality_columns(), scored))
+    if phone_rows(result):
+        console.print(_table("On the phone", phone_columns(), phone_rows(result)))
     if measured:
-        for line in (caption(result), *conventions(result)):
+        for line in about(result):
             console.print(line, markup=False)
 
 

@@ -103,7 +103,7 @@ def test_results_of_version_1_still_read(tmp_path):
     plain = dataclasses.replace(ROWS[4], runtime=None)
     path.write_text(json.dumps(old(result(plain).to_dict())))
     found = read_result(path)
-    assert found.schema_version == 2
+    assert found.schema_version == 3
     assert (found.conditions.rounds, found.conditions.sizes) == (1, ())
     stripped = dataclasses.replace(plain.latency, round_medians_ms=(), samples=None)
     assert found.rows == (dataclasses.replace(plain, latency=stripped),)
@@ -111,8 +111,8 @@ def test_results_of_version_1_still_read(tmp_path):
 
 def test_results_of_a_later_version_do_not(tmp_path):
     path = tmp_path / "new.json"
-    path.write_text(json.dumps({**result(ROWS[4]).to_dict(), "schema_version": 3}))
-    with pytest.raises(ValueError, match="schema 3, this version reads 1 and 2"):
+    path.write_text(json.dumps({**result(ROWS[4]).to_dict(), "schema_version": 4}))
+    with pytest.raises(ValueError, match="schema 4, this version reads 1, 2, 3"):
         read_result(path)
 
 

@@ -1,0 +1,224 @@
+"""Results that the Android app measured: its JSON files, as rows of the same table.
+
+The app writes one file per measurement (schema ``edgedeblur.phone``, version 1), by
+``android_demo/.../core/PhoneResult.kt``. Its fields are those of `PhoneFile` below.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..runtimes.artifact import Manifest
+from .latency import spread
+from .plain import build
+from .result import (
+    BenchResult,
+    Conditions,
+    DataSet,
+    Environment,
+    Footprint,
+    Latency,
+    PhoneParity,
+    PhoneRun,
+    PhoneSample,
+    Row,
+)
+
+SCHEMA = "edgedeblur.phone"
+SCHEMA_VERSION = 1
+LAYOUT = "phone"
+
+
+@dataclass(frozen=True)
+class PhoneDevice:
+    """The phone. ``soc``: None before Android 12, which does not tell; ``sdk``: API level."""
+
+    manufacturer: str
+    model: str
+    soc: str | None
+    abi: str
+    cores: int
+    memory_bytes: int
+    android: str
+    sdk: int
+
+
+@dataclass(frozen=True)
+class PhoneFile:
+    """One measurement, as the app writes it. Times are milliseconds, every measured run.
+
+    Attributes:
+        schema, schema_version: ``edgedeblur.phone``, 1.
+        measured_on: Date, UTC.
+        app, tensorflow_lite: Versions.
+        device: The phone.
+        model: The model's file name.
+        manifest: Its manifest, whole, so that the digest can be checked again.
+        accelerator: ``CPU (XNNPACK)`` or ``GPU``.
+        threads: CPU threads; 1 for the GPU.
+        ran: Which accelerator ran, and why not the other.
+        content: The picture: ``golden picture`` (shipped with the model), or ``own picture``.
+        warmup: Unmeasured runs after the first.
+        load_ms, first_ms: Opening the model, and the first run.
+        infer_ms: The interpreter alone.
+        end_to_end_ms, pre_ms, post_ms: Pixels to pixels, and the parts around the interpreter.
+        parity: Against PyTorch's output for the golden picture; None without a golden tensor.
+        sustained: Of the long run, a sample every few seconds; empty if it was left out.
+    """
+
+    schema: str
+    schema_version: int
+    measured_on: str
+    app: str
+    tensorflow_lite: str
+    device: PhoneDevice
+    model: str
+    manifest: dict[str, Any]
+    accelerator: str
+    threads: int
+    ran: str
+    content: str
+    warmup: int
+    load_ms: float
+    first_ms: float
+    infer_ms: tuple[float, ...]
+    end_to_end_ms: tuple[float, ...]
+    pre_ms: tuple[float, ...]
+    post_ms: tuple[float, ...]
+    parity: PhoneParity | None
+    sustained: tuple[PhoneSample, ...]
+
+
+def read_phone_results(paths: Sequence[Path]) -> BenchResult:
+    """Rows from files that the app wrote, all on one phone.
+
+    Raises:
+        OSError: a file is not there, or cannot be read.
+        ValueError: not such a file, damaged, or of another phone than the first.
+    """
+    files = [read_phone_file(path) for path in paths]
+    first = files[0]
+    for path, file in zip(paths, files, strict=True):
+        if file.device != first.device or file.tensorflow_lite != first.tensorflow_lite:
+            raise ValueError(
+                f"{path}: measured on another phone, or with another TensorFlow Lite, than "
+                f"{paths[0]}; a table has one machine, so import them apart"
+            )
+    size = _manifest(first, str(paths[0])).macs_size
+    return BenchResult(
+        conditions=Conditions(
+            size=size or (0, 0),
+            protocol="edge",
+            device=first.accelerator,
+            threads=first.threads,
+            runs=len(first.infer_ms),
+            warmup=first.warmup,
+        ),
+        data=DataSet(first.content, LAYOUT, "-", 0, ""),
+        environment=_environment(first),
+        rows=tuple(_row(file, str(path)) for path, file in zip(paths, files, strict=True)),
+        measured_on=first.measured_on,
+    )
+
+
+def read_phone_file(path: Path) -> PhoneFile:
+    """One file that the app shared.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        ValueError: not JSON, not such a file, of another version, or without measurements.
+    """
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON ({error}); share it from the app again") from error
+    if not isinstance(body, dict) or body.get("schema") != SCHEMA:
+        raise ValueError(f"{path}: not a result of the Android app; share it from there again")
+    if body.get("schema_version") != SCHEMA_VERSION:
+        raise ValueError(
+            f"{path}: phone schema {body.get('schema_version')!r}, this version reads "
+            f"{SCHEMA_VERSION}; use an app and a deblur-bench of the same version"
+        )
+    file = build(PhoneFile, body, origin=str(path))
+    _manifest(file, str(path))
+    for times in (file.infer_ms, file.end_to_end_ms, file.pre_ms, file.post_ms):
+        if not times or not all(0 <= time < float("inf") for time in times):
+            raise ValueError(f"{path}: measurements are missing or impossible; measure again")
+    return file
+
+
+def _manifest(file: PhoneFile, origin: str) -> Manifest:
+    return Manifest.from_dict(file.manifest, origin=f"{origin}, its manifest")
+
+
+def _row(file: PhoneFile, origin: str) -> Row:
+    manifest = _manifest(file, origin)
+    size = manifest.input.size
+    if size is None:
+        raise ValueError(f"{origin}: the model takes any size; the app measures fixed ones only")
+    macs = manifest.macs if manifest.macs_size == size else None
+    where = file.accelerator if file.threads == 1 else f"{file.accelerator}, {file.threads} threads"
+    return Row(
+        engine=f"{file.model} on {file.device.model}, {where}",
+        target=manifest.target,
+        backbone=manifest.backbone,
+        norm=manifest.norm,
+        runs_as=file.ran,
+        precision=manifest.target.rpartition("-")[2],
+        sha256=manifest.sha256,
+        checkpoint_sha256=manifest.checkpoint.sha256,
+        footprint=Footprint(
+            bytes=manifest.bytes,
+            params=manifest.params,
+            size=size,
+            macs=macs,
+            flops=None if macs is None else 2 * macs,
+            macs_elementwise=None,
+            macs_paper=None,
+            counted_from="manifest",
+        ),
+        latency=_latency(file, size),
+        runtime="org.tensorflow.lite",
+        phone=PhoneRun(file.ran, file.content, file.parity, file.sustained),
+    )
+
+
+def _latency(file: PhoneFile, size: tuple[int, int]) -> Latency:
+    infer = spread(file.infer_ms)
+    return Latency(
+        size=size,
+        content=file.content,
+        runs=len(file.infer_ms),
+        warmup=file.warmup,
+        import_ms=0.0,
+        load_ms=file.load_ms,
+        first_ms=file.first_ms,
+        infer=infer,
+        end_to_end=spread(file.end_to_end_ms),
+        pre=spread(file.pre_ms),
+        post=spread(file.post_ms),
+        picture_size=size,
+        tiles=1,
+        peak_memory_bytes=None,
+        start_memory_bytes=None,
+        memory_method="not measured on phones",
+        round_medians_ms=(infer.median_ms,),
+    )
+
+
+def _environment(file: PhoneFile) -> Environment:
+    device = file.device
+    return Environment(
+        cpu=f"{device.manufacturer} {device.model} ({device.soc or 'SoC not told'}, {device.abi})",
+        cores=device.cores,
+        threads_usable=device.cores,
+        memory_bytes=device.memory_bytes,
+        os=f"Android {device.android} (API {device.sdk})",
+        python="",
+        gpu=None,
+        packages={"tensorflow-lite": file.tensorflow_lite, "edgedeblur app": file.app},
+    )

@@ -1,0 +1,97 @@
+"""Puts an artifact where the Android app finds it, with what PyTorch makes of one picture.
+
+The app measures its own parity: it runs the model on the golden picture and compares with the
+golden output, on the phone, whatever accelerator took the model there.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..runtimes.artifact import Manifest, manifest_path, manifest_text
+from ..runtimes.files import replacing_all
+from ..runtimes.probes import load_probes, to_uint8
+from .registry import Option
+from .verify import run_reference
+
+if TYPE_CHECKING:
+    from ..models.checkpoint import Checkpoint
+
+ASSETS = (
+    Path(__file__).parent.parent / "android_demo" / "app" / "src" / "main" / "assets" / "models"
+)
+
+OPTION = Option(
+    flag="--android",
+    help="also put the file, its manifest and a golden tensor into the Android app's assets",
+    parse=bool,
+    default=False,
+)
+
+
+def place(
+    artifact: Path, manifest: Manifest, checkpoint: Checkpoint, assets: Path = ASSETS
+) -> tuple[Path, ...]:
+    """Copy an artifact into the app, with its manifest and golden tensor: all three, or none.
+
+    Args:
+        artifact: The file, just exported.
+        manifest: Its manifest.
+        checkpoint: What it was made from.
+        assets: The app's folder of models; older files of the same name are replaced.
+
+    Returns:
+        The three files.
+
+    Raises:
+        FileNotFoundError: the app is not here: it is part of a checkout, not of a wheel.
+        ValueError: the artifact takes any size, which the app does not.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    if not assets.is_dir():
+        raise FileNotFoundError(
+            f"{assets}: the Android app is not here; use --android in a checkout of the repository"
+        )
+    copy = assets / artifact.name
+    targets = (copy, manifest_path(copy), golden_path(copy))
+    arrays = golden_tensor(manifest, checkpoint)
+    with replacing_all(targets) as (model, beside, golden):
+        shutil.copyfile(artifact, model)
+        beside.write_text(manifest_text(manifest), encoding="utf-8")
+        with golden.open("wb") as stream:
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
+    return targets
+
+
+def golden_path(artifact: Path) -> Path:
+    """``model.tflite`` -> ``model.tflite.golden.npz``."""
+    return artifact.with_name(artifact.name + ".golden.npz")
+
+
+def golden_tensor(manifest: Manifest, checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """What the app compares with, for an artifact of fixed size.
+
+    Returns:
+        ``image``: uint8 (H, W, 3), RGB: the first packaged sample, reflected to the size.
+        ``output``: float32 (H, W, 3) in [-1, 1]: PyTorch's answer in fp32, norms as exported.
+        ``model_sha256``: uint8 (32,): which file it belongs to.
+
+    Raises:
+        ValueError: the artifact takes any size.
+    """
+    from ..models.checkpoint import generator_from
+
+    size = manifest.input.size
+    if size is None:
+        raise ValueError("the Android app takes models of a fixed size; leave out --dynamic")
+    (probe,) = load_probes(size, manifest.size_multiple, dynamic=False, count=1)
+    expected = run_reference(generator_from(checkpoint, norm=manifest.norm), probe.image)
+    return {
+        "image": to_uint8(probe.image),
+        "output": np.ascontiguousarray(expected[0].transpose(1, 2, 0)),
+        "model_sha256": np.frombuffer(bytes.fromhex(manifest.sha256), np.uint8),
+    }
