@@ -25,16 +25,17 @@ ASSETS = (
     Path(__file__).parent.parent / "android_demo" / "app" / "src" / "main" / "assets" / "models"
 )
 
-OPTION = Option(
+ANDROID_OPTION = Option(
     flag="--android",
     help="also put the file, its manifest and a golden tensor into the Android app's assets",
     parse=bool,
     default=False,
+    recorded=False,
 )
 
 
 def place(
-    artifact: Path, manifest: Manifest, checkpoint: Checkpoint, assets: Path = ASSETS
+    artifact: Path, manifest: Manifest, checkpoint: Checkpoint, assets: Path | None = None
 ) -> tuple[Path, ...]:
     """Copy an artifact into the app, with its manifest and golden tensor: all three, or none.
 
@@ -42,7 +43,7 @@ def place(
         artifact: The file, just exported.
         manifest: Its manifest.
         checkpoint: What it was made from.
-        assets: The app's folder of models; older files of the same name are replaced.
+        assets: The app's folder of models, `ASSETS` if None; older files of the name are replaced.
 
     Returns:
         The three files.
@@ -52,6 +53,7 @@ def place(
         ValueError: the artifact takes any size, which the app does not.
         OSError: the folder cannot be written, or the disk is full.
     """
+    assets = assets or ASSETS
     if not assets.is_dir():
         raise FileNotFoundError(
             f"{assets}: the Android app is not here; use --android in a checkout of the repository"

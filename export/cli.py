@@ -145,6 +145,7 @@ def _builder(
     arguments: argparse.Namespace, checkpoint: Checkpoint, norm: str, threads: int
 ) -> Callable[[Job, Say], Manifest]:
     """A function that builds a job; all jobs share the prepared network and PyTorch's answers."""
+    from .android import ANDROID_OPTION, place
     from .prepare import Remembering, check_norm_size, prepare
     from .produce import produce
 
@@ -155,9 +156,12 @@ def _builder(
         check_norm_size(norm, job.spec.size)
         spec = with_plan(job.spec, job.target, checkpoint, arguments, threads, say)
         rewrites = chosen_rewrites(arguments.rewrite, job.target, checkpoint.backbone, norm)
-        return produce(job.target, checkpoint, spec, job.output, norm=norm, rewrites=rewrites,
-                       prepared=prepared, force=arguments.force, threads=threads,
-                       say=say)  # fmt: skip
+        manifest = produce(job.target, checkpoint, spec, job.output, norm=norm, rewrites=rewrites,
+                           prepared=prepared, force=arguments.force, threads=threads,
+                           say=say)  # fmt: skip
+        if spec.options.get(ANDROID_OPTION.key):
+            place(job.output, manifest, checkpoint)
+        return manifest
 
     return build
 

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..models.counting import conv_macs
 from ..models.generator import SIZE_MULTIPLE
@@ -147,7 +147,7 @@ def describe(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
         rewrites=graph.rewrites,
         trained_norm=graph.checkpoint.norm,
         calibration=_calibration(spec),
-        options={k: v for k, v in spec.options.items() if not isinstance(v, Path)},
+        options=_recorded(target, spec),
     )
 
 
@@ -156,6 +156,13 @@ def border(target: Target, spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
     if target.tensors is not None:
         return target.tensors(spec)
     return spec.tensor(INPUT_NAME), spec.tensor(OUTPUT_NAME)
+
+
+def _recorded(target: Target, spec: ExportSpec) -> dict[str, Any]:
+    """The options that changed the artifact; paths are this machine's own."""
+    hidden = {option.key for option in target.options if not option.recorded}
+    values = spec.options.items()
+    return {k: v for k, v in values if k not in hidden and not isinstance(v, Path)}
 
 
 def _calibration(spec: ExportSpec) -> Calibration | None:

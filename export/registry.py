@@ -66,6 +66,7 @@ class Option:
         choices: The words allowed; empty allows whatever ``parse`` takes.
         default: The value if the option is not given.
         metavar: How help names the value.
+        recorded: Whether manifests tell the value: it changed the artifact.
     """
 
     flag: str
@@ -74,6 +75,7 @@ class Option:
     choices: tuple[str, ...] = ()
     default: Any = None
     metavar: str | None = None
+    recorded: bool = True
 
     @property
     def key(self) -> str:

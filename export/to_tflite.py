@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtimes.artifact import TensorSpec
+from .android import ANDROID_OPTION
 from .graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
 from .registry import Converted, Option, Target, register
 from .to_onnx import INT8_TOLERANCE_DB
@@ -128,7 +129,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float, convert: objec
         tolerance_psnr_db=tolerance_psnr_db,
         needs_calibration=precision == "int8",
         about=about,
-        options=(IO_OPTION, DELEGATE_OPTION),
+        options=(IO_OPTION, DELEGATE_OPTION, ANDROID_OPTION),
         tensors=border,
         free_size=False,
     )

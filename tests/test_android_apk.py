@@ -85,7 +85,7 @@ def test_manifest_names_package_and_screens(apk: Path) -> None:
         manifest = archive.read("AndroidManifest.xml")
         assert archive.getinfo("resources.arsc").compress_type == zipfile.ZIP_STORED
     assert struct.unpack_from("<HHI", manifest) == (3, 8, len(manifest))  # ResXMLTree, whole
-    for word in ("edgedeblur.demo", "edgedeblur.demo.MainActivity", "edgedeblur.demo.files"):
+    for word in ("edgedeblur.demo", ".MainActivity", "edgedeblur.demo.files"):
         assert word.encode("utf-16-le") in manifest or word.encode() in manifest, word
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgedeblur.runtimes.artifact import Manifest
 
 from .golden.make_golden import CASES, FOLDER, fake_network, make
 
@@ -43,8 +44,11 @@ def test_arrays_are_todays(name: str, fresh: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(".json")])
 def test_numbers_are_todays(name: str, fresh: Path) -> None:
-    # version_of aside, nothing in them depends on the machine.
-    assert (FOLDER / name).read_text("utf-8") == (fresh / name).read_text("utf-8")
+    kept, today = (json.loads((folder / name).read_text("utf-8")) for folder in (FOLDER, fresh))
+    if name.endswith(".tflite.json"):
+        # Fields that a later version added have defaults: what is kept still reads as today's.
+        kept, today = (Manifest.from_dict(body, origin=name) for body in (kept, today))
+    assert kept == today
 
 
 def test_the_pictures_need_padding_tiles_and_blending() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edgedeblur.export.android import ASSETS, golden_tensor, place
+from edgedeblur.export.cli import main
+from edgedeblur.export.registry import Target
 from edgedeblur.models.checkpoint import Checkpoint, generator_from, load_checkpoint
 from edgedeblur.runtimes.artifact import (
     CheckpointInfo,
@@ -93,3 +95,57 @@ def test_free_sizes_and_a_missing_app_are_refused(
 
 def test_the_app_of_this_checkout_is_where_the_files_go() -> None:
     assert (ASSETS.parents[1] / "AndroidManifest.xml").is_file()
+
+
+def test_the_command_places_what_it_built(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wiring alone: the converter is replaced by a file and the manifest that fits it."""
+    pytest.importorskip("litert_torch")
+    told = manifest(checkpoint)
+
+    def produce(_target: Target, _checkpoint: Checkpoint, _spec: object, output: Path, **_: object):
+        output.parent.mkdir()
+        output.write_bytes(b"a model")
+        return told
+
+    assets = tmp_path / "models"
+    assets.mkdir()
+    monkeypatch.setattr("edgedeblur.export.android.ASSETS", assets)
+    monkeypatch.setattr("edgedeblur.export.produce.produce", produce)
+    arguments = ["--backbone", "mobilenet_dsc", "--target", "tflite-fp32", "--size", "32x64"]
+    assert main([*arguments, "--android", "--json", "--output", str(tmp_path / "out")]) == 0
+    assert len(list(assets.iterdir())) == 3
+    assert read_manifest(assets / "mobilenet_dsc_tflite-fp32_32x64.tflite") == told
+
+
+@pytest.mark.slow
+def test_the_command_fills_the_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("litert_torch")
+    pytest.importorskip("ai_edge_litert")
+    assets = tmp_path / "models"
+    assets.mkdir()
+    monkeypatch.setattr("edgedeblur.export.android.ASSETS", assets)
+    arguments = [
+        "--backbone",
+        "mobilenet_dsc",
+        "--target",
+        "tflite-fp32",
+        "--size",
+        "32x64",
+        "--android",
+    ]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+    name = "mobilenet_dsc_tflite-fp32_32x64.tflite"
+    exported = read_manifest(tmp_path / "out" / name)
+    assert read_manifest(assets / name) == exported
+    assert "android" not in exported.options  # the file is the same without
+    golden = np.load(assets / f"{name}.golden.npz")
+    assert golden["model_sha256"].tobytes().hex() == exported.sha256
+
+
+def test_other_formats_have_no_such_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--backbone", "mobilenet_dsc", "--target", "onnx-fp32", "--android"])
+    assert stopped.value.code == 2
+    assert "onnx-fp32 has no --android" in capsys.readouterr().err
