@@ -48,15 +48,16 @@ def native_silence() -> Generator[None]:
         return
     sys.stderr.flush()
     ours = sys.stderr
-    with tempfile.TemporaryFile() as sink, os.fdopen(os.dup(2), "w") as through:
+    # Where standard error is the process's own; a test's object stays. Not closed by us: the thread
+    # of a progress display may be writing to it when we are done.
+    if ours is sys.__stderr__ or hasattr(ours, "rich_proxied_file"):
+        sys.stderr = os.fdopen(os.dup(2), "w", errors="backslashreplace")
+    with tempfile.TemporaryFile() as sink:
         os.dup2(sink.fileno(), 2)
-        # Where standard error is the process's own; a test's or a display's object stays.
-        if ours is sys.__stderr__ or hasattr(ours, "rich_proxied_file"):
-            sys.stderr = through
         try:
             yield
         finally:
-            through.flush()
+            sys.stderr.flush()
             sys.stderr = ours
             os.dup2(kept, 2)
             os.close(kept)
