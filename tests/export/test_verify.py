@@ -17,7 +17,7 @@ class Runner:
     emulated = False
     """Multiplies by ``gain`` and, unlike the reference, clamps at ``most``."""
 
-    manifest = SimpleNamespace(target="onnx-fp99")
+    manifest = SimpleNamespace(target="onnx-fp99", output=SimpleNamespace(dtype="float32"))
 
     def __init__(self, gain, most):
         self.gain, self.most = gain, most
