@@ -45,14 +45,16 @@ have-maven:
 readme: $(READY)  ## rewrite the README's generated tables
 	$(BIN)/python docs/readme_tables.py
 
+RESULTS := onnx-fp32 onnx-fp16 onnx-int8 openvino-fp32 openvino-fp16 openvino-int8 \
+  tflite-fp32 tflite-fp16 tflite-int8
+
 results: $(READY)  ## measure the results tables anew on this machine
 	for backbone in mobilenet_dsc mobilenet; do for size in 736x1280 256x256; do \
+	  $(BIN)/deblur-export --backbone $$backbone $(addprefix --target ,$(RESULTS)) --size $$size \
+	    --output out --force || exit 1; \
 	  engines=; \
-	  for target in onnx-fp32 onnx-fp16 onnx-int8 openvino-fp32 openvino-fp16 openvino-int8; do \
-	    $(BIN)/deblur-export --backbone $$backbone --target $$target --size $$size \
-	      --output out --force || exit 1; \
-	    suffix=onnx; case $$target in openvino*) suffix=openvino;; esac; \
-	    engines="$$engines --engine out/$${backbone}_$${target}_$$size.$$suffix"; \
+	  for target in $(RESULTS); do \
+	    engines="$$engines --engine out/$${backbone}_$${target}_$$size.$${target%-*}"; \
 	  done; \
 	  $(BIN)/deblur-bench $$engines --baseline reference --baseline stock --rounds 2 --runs 8 \
 	    --json benchmarks/results/samples_$${backbone}_$${size}_2threads_cpu.json \
