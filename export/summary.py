@@ -201,7 +201,13 @@ def print_tuning(key: str, measured: Sequence[Measured], chosen: Measured, table
     shown = Table(title=f"{key}: milliseconds, in turns on this machine", title_justify="left")
     shown.add_column("rewrite", overflow="fold")
     drops = any(m.psnr_drop_db is not None for m in measured)
-    headings = ("median", "quartile", "fastest", "x none", *(("dB lost",) if drops else ()))
+    headings = (
+        "median",
+        "quartile",
+        "fastest",
+        "x none",
+        *(("dB lost", "residual SNR dB") if drops else ()),
+    )
     for heading in headings:
         shown.add_column(heading, justify="right")
     stock = next(m for m in measured if m.rewrite == "none")
@@ -213,7 +219,11 @@ def print_tuning(key: str, measured: Sequence[Measured], chosen: Measured, table
             f"{m.quartile_ms:.1f}",
             f"{m.fastest_ms:.1f}",
             f"{stock.quartile_ms / m.quartile_ms:.3f}",
-            *(() if m.psnr_drop_db is None else (f"{m.psnr_drop_db:.4f}",)),
+            *(
+                ()
+                if m.psnr_drop_db is None
+                else (f"{m.psnr_drop_db:.4f}", f"{m.residual_snr_db:.2f}")
+            ),
         )
     console().print(shown)
     console().print(f"* goes into {table}, which --rewrite auto reads", markup=False)

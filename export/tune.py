@@ -6,7 +6,9 @@ the packaged ``rewrites.json`` is asked after it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +35,9 @@ PACKAGED = Path(__file__).parent / "rewrites.json"
 WARMUP_ROUNDS = 3
 # A candidate must beat the unrewritten graph by this much to be chosen over it.
 MARGIN = 1.02
+# Of quantised candidates, only those are chosen that keep the network's own part of the picture ten
+# times above the error made in it, if any does; a loss in PSNR alone hides that.
+LEAST_SNR_DB = 20.0
 
 _DENSE = (
     "compose_laterals,split_concat,upsample_to_pixelshuffle@final,upsample_to_transposed",
@@ -62,7 +67,8 @@ class Measured:
 
     ``quartile_ms`` is the 25th percentile. Other work on the machine only ever adds time, so it
     says more about the graph than the median does on a busy machine, and less about luck than the
-    fastest run. ``psnr_drop_db`` is what quantisation cost (None where nothing was quantised).
+    fastest run. ``psnr_drop_db`` is what quantisation cost, and ``residual_snr_db`` how far the
+    residual stands above its error (None where nothing was quantised).
     """
 
     rewrite: str
@@ -70,6 +76,7 @@ class Measured:
     quartile_ms: float
     fastest_ms: float
     psnr_drop_db: float | None = None
+    residual_snr_db: float | None = None
 
 
 def user_table() -> Path:
@@ -172,9 +179,14 @@ def _built(
 
 
 def choose(measured: Sequence[Measured]) -> Measured:
-    """The lowest first quartile, unless the unrewritten graph is as fast but for `MARGIN`."""
-    best = min(measured, key=lambda m: m.quartile_ms)
-    stock = next(m for m in measured if m.rewrite == "none")
+    """The lowest first quartile, unless the unrewritten graph is as fast but for `MARGIN`.
+
+    Candidates under `LEAST_SNR_DB` are out, as long as one is not.
+    """
+    faithful = [m for m in measured if (m.residual_snr_db or math.inf) >= LEAST_SNR_DB]
+    among = faithful or measured
+    best = min(among, key=lambda m: m.quartile_ms)
+    stock = next((m for m in among if m.rewrite == "none"), best)
     return best if stock.quartile_ms > MARGIN * best.quartile_ms else stock
 
 
@@ -194,9 +206,13 @@ def _measure(
     measured: list[Measured] = []
     for text, runner, taken in zip(paths, runners, times, strict=True):
         cost = runner.manifest.quantisation
-        drop = None if cost is None else cost.psnr_drop_db
-        median, quartile = np.percentile(taken, (50, 25))
-        measured.append(Measured(text, float(median), float(quartile), min(taken), drop))
+        median, quartile = (float(value) for value in np.percentile(taken, (50, 25)))
+        timed = Measured(text, median, quartile, min(taken))
+        if cost is not None:
+            timed = dataclasses.replace(
+                timed, psnr_drop_db=cost.psnr_drop_db, residual_snr_db=cost.residual_snr_db
+            )
+        measured.append(timed)
         runner.close()
     return measured
 

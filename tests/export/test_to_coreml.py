@@ -203,6 +203,7 @@ def dsc():
     return load_checkpoint("zoo:mobilenet_dsc")
 
 
+@pytest.mark.slow
 def test_activations_in_8_bits_from_ios_17_on(dsc, tmp_path, image):
     target = get_target("coreml-int8")
     recipe = Recipe(observer="percentile", correct_bias=True, keep=("final", "features.0.0"))

@@ -50,6 +50,17 @@ def test_choice_needs_a_margin_over_the_stock_graph():
     assert choose([stock, close, fast]) is fast
 
 
+def test_choice_keeps_to_candidates_that_keep_the_residual():
+    stock = Measured("none", 90, 80, 7, 0.01, 22.0)
+    destroyed = Measured("a", 70, 60, 59, 0.02, 19.9)
+    faithful = Measured("b", 75, 65, 59, 0.02, 20.0)
+    assert choose([stock, destroyed, faithful]) is faithful
+    assert choose([stock, destroyed]) is stock
+    worse = Measured("none", 90, 80, 7, 0.01, 19.0)
+    assert choose([worse, destroyed]) is destroyed  # none keeps it: time decides
+    assert choose([destroyed, faithful]) is faithful
+
+
 def test_auto_is_none_for_live_norms_and_unknown_targets():
     target = get_target("onnx-fp32")
     assert chosen_rewrites("auto", target, "mobilenet", "live") == ()

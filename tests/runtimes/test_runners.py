@@ -116,8 +116,8 @@ def test_torch_runner_without_cuda_says_so():
 
 
 def test_unknown_suffix_lists_the_known(tmp_path):
-    with pytest.raises(ValueError, match=r"ending in '\.plan'; known endings: \.h5, \.onnx"):
-        runtime_for(tmp_path / "model.plan")
+    with pytest.raises(ValueError, match=r"ending in '\.pb'; known endings: \.h5, \.mlpack"):
+        runtime_for(tmp_path / "model.pb")
 
 
 def test_a_runtime_cannot_be_registered_twice():
