@@ -116,7 +116,7 @@ def test_torch_runner_without_cuda_says_so():
 
 
 def test_unknown_suffix_lists_the_known(tmp_path):
-    with pytest.raises(ValueError, match=r"ending in '\.pb'; known endings: \.h5, \.mlpack"):
+    with pytest.raises(ValueError, match=r"ending in '\.pb'; known endings: \.engine, \.h5"):
         runtime_for(tmp_path / "model.pb")
 
 
