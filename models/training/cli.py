@@ -1,4 +1,4 @@
-"""Command ``deblur-train``: train from scratch, fine-tune, or evaluate a checkpoint."""
+"""Command ``deblur-train``: train from scratch, fine-tune, evaluate or average checkpoints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...runtimes.console import DONE, print_json, run_command
+from ...runtimes.console import DONE, console, print_json, run_command
+from ...runtimes.files import check_writable
 from .presets import preset_names
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ def build_parser() -> argparse.ArgumentParser:
     add_options(parser, preset="paper")
     parser.add_argument(
         "--evaluate", action="store_true", help="only measure --init on the validation set"
+    )
+    parser.add_argument(
+        "--average",
+        nargs="+",
+        metavar="CHECKPOINT",
+        help="only write the mean of these weights to --output, a .safetensors file",
     )
     parser.add_argument(
         "--list-presets", action="store_true", help="show the presets and their settings"
@@ -89,6 +96,13 @@ def work(arguments: argparse.Namespace) -> int:
 
     if arguments.list_presets:
         print_json({name: config_tree(load_config(name)) for name in preset_names()})
+        return DONE
+    if arguments.average:
+        from .average import average_checkpoints
+
+        check_writable(arguments.output, force=arguments.force)
+        average_checkpoints(arguments.average, arguments.output)
+        console(stderr=True).print(f"wrote {arguments.output}", markup=False, soft_wrap=True)
         return DONE
     from . import session
 
