@@ -10,17 +10,17 @@ from ..runtimes.machine import first_line, machine
 from ..runtimes.optional import version_of
 from .result import Environment
 
-_PACKAGES = (
-    "edgedeblur",
-    "numpy",
+# What runs artifacts; the versions of those that are installed belong to every number.
+RUNTIMES = (
     "torch",
-    "onnx",
     "onnxruntime",
     "onnxruntime-gpu",
     "openvino",
-    "coremltools",
-    "opencv-python-headless",
+    "tensorrt",
+    "tensorrt-rtx-cu13",
+    "ai-edge-litert",
 )
+_PACKAGES = ("edgedeblur", "numpy", *RUNTIMES, "onnx", "coremltools", "opencv-python-headless")
 
 
 def describe_machine() -> Environment:

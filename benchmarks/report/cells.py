@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from ..environment import RUNTIMES
 from ..result import (
     BenchResult,
     Conditions,
@@ -135,9 +136,7 @@ def caption(result: BenchResult) -> str:
     machine, conditions, data = result.environment, result.conditions, result.data
     where = machine.cpu if conditions.device == "cpu" else f"{machine.gpu} with {machine.cpu}"
     versions = ", ".join(
-        f"{name} {machine.packages[name]}"
-        for name in ("torch", "onnxruntime", "onnxruntime-gpu", "openvino")
-        if name in machine.packages
+        f"{name} {machine.packages[name]}" for name in RUNTIMES if name in machine.packages
     )
     return (
         f"{where}, {conditions.threads} threads, {conditions.device}; {machine.os}, {versions}; "
