@@ -11,7 +11,9 @@ from .notebook import Notebook
 from .recipe import OBSERVERS, Recipe
 from .sensitivity import LayerCost, Limits, with_kept
 
-WORTH_DB = 0.1  # of residual SNR, for a correction that makes every export longer
+# Residual SNR that a correction must gain: one makes every export longer, the other also shuts out
+# TFLite, whose targets refuse equalised recipes.
+WORTH_DB = {"correct_bias": 0.1, "equalise": 0.5}
 
 
 class Search:
@@ -55,10 +57,10 @@ class Search:
         """The observer with the highest residual SNR, then each correction that is worth it."""
         tried = [dataclasses.replace(start, observer=observer) for observer in OBSERVERS]
         best = max(tried, key=lambda recipe: self.measure(recipe).residual_snr_db)
-        for name in ("correct_bias", "equalise"):
+        for name, worth in WORTH_DB.items():
             other = dataclasses.replace(best, **{name: True})
             gain = self.measure(other).residual_snr_db - self.measure(best).residual_snr_db
-            if gain >= WORTH_DB:
+            if gain >= worth:
                 best = other
         return best
 
