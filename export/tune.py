@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -183,7 +182,9 @@ def choose(measured: Sequence[Measured]) -> Measured:
 
     Candidates under `LEAST_SNR_DB` are out, as long as one is not.
     """
-    faithful = [m for m in measured if (m.residual_snr_db or math.inf) >= LEAST_SNR_DB]
+    faithful = [
+        m for m in measured if m.residual_snr_db is None or m.residual_snr_db >= LEAST_SNR_DB
+    ]
     among = faithful or measured
     best = min(among, key=lambda m: m.quartile_ms)
     stock = next((m for m in among if m.rewrite == "none"), best)

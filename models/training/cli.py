@@ -30,16 +30,17 @@ def build_parser() -> argparse.ArgumentParser:
         "processes train as one.",
     )
     add_options(parser, preset="paper")
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()  # of training
+    instead.add_argument(
         "--evaluate", action="store_true", help="only measure --init on the validation set"
     )
-    parser.add_argument(
+    instead.add_argument(
         "--average",
         nargs="+",
         metavar="CHECKPOINT",
         help="only write the mean of these weights to --output, a .safetensors file",
     )
-    parser.add_argument(
+    instead.add_argument(
         "--list-presets", action="store_true", help="show the presets and their settings"
     )
     return parser

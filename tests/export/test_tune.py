@@ -59,6 +59,8 @@ def test_choice_keeps_to_candidates_that_keep_the_residual():
     worse = Measured("none", 90, 80, 7, 0.01, 19.0)
     assert choose([worse, destroyed]) is destroyed  # none keeps it: time decides
     assert choose([destroyed, faithful]) is faithful
+    noise = Measured("c", 50, 40, 39, 0.02, 0.0)
+    assert choose([stock, noise, faithful]) is faithful
 
 
 def test_auto_is_none_for_live_norms_and_unknown_targets():

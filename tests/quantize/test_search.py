@@ -19,15 +19,15 @@ class Pretended(Search):
     gains = {"a": 3.0, "b": 2.0, "c": 1.0}  # noqa: RUF012
     base = {"minmax": 15.0, "percentile": 16.0, "entropy": 14.0, "mse": 13.0}  # noqa: RUF012
 
-    def __init__(self):
-        self._limits = LIMITS
+    def __init__(self, bias=0.5, equal=-0.5):
+        self._limits, self._bias, self._equal = LIMITS, bias, equal
         self._ground = type("Ground", (), {"say": staticmethod(lambda _text: None)})
         self.asked = []
 
     def measure(self, recipe):
         self.asked.append(recipe)
         snr = self.base[recipe.observer] + sum(self.gains.get(k, 0.0) for k in recipe.keep)
-        snr += 0.5 * recipe.correct_bias - 0.5 * recipe.equalise
+        snr += self._bias * recipe.correct_bias + self._equal * recipe.equalise
         return Drop(10, 0.01, 0.0, 50.0, snr, "x.png", 0.02)
 
 
@@ -38,6 +38,15 @@ def ranking(*layers):
 def test_the_best_ranges_are_taken_and_corrections_only_if_they_help():
     best = Pretended().best_ranges(Recipe())
     assert (best.observer, best.correct_bias, best.equalise) == ("percentile", True, False)
+
+
+@pytest.mark.parametrize(
+    ("bias", "equal", "taken"),
+    [(0.2, 0.2, (True, False)), (0.05, 0.6, (False, True)), (0.2, 0.6, (True, True))],
+)
+def test_equalising_must_gain_more_than_correcting_the_bias(bias, equal, taken):
+    best = Pretended(bias, equal).best_ranges(Recipe())
+    assert (best.correct_bias, best.equalise) == taken
 
 
 def test_the_fewest_layers_are_kept():

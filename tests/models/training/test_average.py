@@ -77,3 +77,10 @@ def test_one_is_not_enough(checkpoint, tmp_path, capsys):
     path = str(tmp_path / "mean.safetensors")
     assert main(["--average", checkpoint("a", 1), "-o", path]) == 1
     assert "two checkpoints or more" in capsys.readouterr().err
+
+
+def test_it_is_not_combined_with_measuring(checkpoint, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--average", checkpoint("a", 1), checkpoint("b", 2), "--evaluate"])
+    assert stopped.value.code == 2
+    assert "not allowed with argument" in capsys.readouterr().err
