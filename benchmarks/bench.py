@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..runtimes.console import progress_bar
-from .baselines import baseline_entries
-from .jobs import Job, run_job
+from .baselines.baselines import baseline_entries
+from .baselines.ratios import with_ratios
 from .plan import Entry, Request, engine_entries, read_engines
-from .ratios import with_ratios
 from .result import Row
-from .rounds import timed_rows
+from .timing.rounds import timed_rows
+from .workers.jobs import Job, run_job
 
 
 def run_bench(request: Request) -> tuple[Row, ...]:

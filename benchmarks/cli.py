@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..runtimes.console import DONE, FAILED, MAX_SIDE, console, progress_bar, run_command
-from .jobs import ending_on_signals
+from .workers.jobs import ending_on_signals
 
 if TYPE_CHECKING:
     from .result import BenchResult, Conditions
@@ -211,7 +211,7 @@ def work(arguments: argparse.Namespace) -> int:
 
 def _profile(arguments: argparse.Namespace) -> int:
     from ..runtimes.base import usable_cores
-    from .profile import profile, report_profile
+    from .timing.tflite_profile import profile, report_profile
 
     if len(arguments.engine) != 1 or arguments.engine[0].suffix != ".tflite":
         build_parser().error("--profile takes one --engine, a .tflite file")
@@ -235,9 +235,9 @@ def _result(arguments: argparse.Namespace, shown: Path | None) -> BenchResult:
 def measure(arguments: argparse.Namespace, shown: Path | None) -> BenchResult:
     """Measure all engines; pictures for a report go into ``shown``."""
     from .bench import run_bench
-    from .data import load_data
     from .environment import describe_machine
     from .plan import Request
+    from .quality.data import load_data
     from .result import BenchResult
 
     _check_usage(arguments)
@@ -296,7 +296,7 @@ def _conditions(arguments: argparse.Namespace) -> Conditions:
 
 
 def _write(arguments: argparse.Namespace, result: BenchResult, shown: Path) -> None:
-    from .report.jsonout import STDOUT, write_json
+    from .report.json_file import STDOUT, write_json
     from .report.markdown import write_report
     from .report.table import print_tables
 

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from ..runtimes.artifact import Manifest
-from .latency import spread
-from .plain import build
 from .result import (
     BenchResult,
     Conditions,
@@ -27,6 +25,8 @@ from .result import (
     PhoneSample,
     Row,
 )
+from .serialise import build
+from .timing.latency import spread
 
 SCHEMA = "edgedeblur.phone"
 SCHEMA_VERSION = 1

@@ -11,10 +11,10 @@ from ..runtimes.artifact import Manifest
 from ..runtimes.console import USER_ERRORS, one_line
 from ..runtimes.files import sha256_of
 from ..runtimes.registry import runtime_for
-from .jobs import Job, PictureFiles
-from .reference import ReferenceKey, find_checkpoint, reference_key
+from .quality.reference import ReferenceKey, find_checkpoint, reference_key
 from .report.pictures import slug
 from .result import Conditions
+from .workers.jobs import Job, PictureFiles
 
 REFERENCE = "torch-fp32 (reference{number})"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .plain import build, to_plain
+from .serialise import build, to_plain
 
 SCHEMA_VERSION = 3
 # 2 and 3 added fields that have defaults, so what version 1 wrote still reads.

@@ -14,12 +14,12 @@ import numpy as np
 
 from ..runtimes.artifact import Manifest, manifest_path, manifest_text
 from ..runtimes.files import replacing_all
-from ..runtimes.probes import load_probes, to_uint8
+from ..runtimes.pictures.sample_inputs import load_probes, to_uint8
 from .registry import Option
 from .verify import run_reference
 
 if TYPE_CHECKING:
-    from ..models.checkpoint import Checkpoint
+    from ..models.checkpoints.checkpoint import Checkpoint
 
 ASSETS = (
     Path(__file__).parent.parent / "android_demo" / "app" / "src" / "main" / "assets" / "models"
@@ -85,7 +85,7 @@ def golden_tensor(manifest: Manifest, checkpoint: Checkpoint) -> dict[str, np.nd
     Raises:
         ValueError: the artifact takes any size.
     """
-    from ..models.checkpoint import generator_from
+    from ..models.checkpoints.checkpoint import generator_from
 
     size = manifest.input.size
     if size is None:

@@ -6,7 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
-from ..models.registry import backbone_names, get_backbone
+from ..models.network.registry import backbone_names, get_backbone
 from ..runtimes.console import MAX_SIDE
 from .options import add_format_options
 from .registry import Target, get_target, targets

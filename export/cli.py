@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtimes.console import DONE, console, print_json, progress_bar, run_command
 from .arguments import build_parser
+from .batch import Job, Say, build_all, report
 from .options import option_values, unused_flags
 from .registry import Target
-from .several import Job, Say, build_all, report
 from .summary import list_operators, list_targets, print_summary, print_tuning
 
 if TYPE_CHECKING:
-    from ..models.checkpoint import Checkpoint
+    from ..models.checkpoints.checkpoint import Checkpoint
     from ..runtimes.artifact import Manifest
     from .graph import ExportSpec
-    from .rewrite import Step
+    from .rewrites.rewrite import Step
 
 DEFAULT_SIZE = (736, 1280)  # 720p, padded
 
@@ -101,8 +101,8 @@ def _jobs(
 
 def _load(arguments: argparse.Namespace) -> tuple[int, Checkpoint]:
     """Threads to use, and the checkpoint, downloaded if it must be."""
-    from ..models.checkpoint import load_checkpoint
-    from ..models.sources import default_source, resolve_source
+    from ..models.checkpoints.checkpoint import load_checkpoint
+    from ..models.checkpoints.sources import default_source, resolve_source
     from ..runtimes.base import usable_cores
     from ..runtimes.optional import require
 
@@ -182,7 +182,7 @@ def with_plan(
     if not target.needs_calibration:
         return spec
     from ..quantize.calibration import calibration_set
-    from ..quantize.plan import QuantPlan
+    from ..quantize.pipeline import QuantPlan
     from ..quantize.recipe import read_recipe
 
     recipe = read_recipe(arguments.recipe, checkpoint.backbone)
@@ -196,7 +196,7 @@ def with_plan(
 
 def warn_if_unstable(manifest: Manifest) -> None:
     """Say on stderr that the calibration pictures' halves disagree."""
-    from ..quantize.plan import UNSTABLE_DB
+    from ..quantize.pipeline import UNSTABLE_DB
 
     cost = manifest.quantisation
     if cost is not None and cost.stability_db is not None and cost.stability_db > UNSTABLE_DB:
@@ -212,8 +212,8 @@ def chosen_rewrites(text: str, target: Target, backbone: str, norm: str) -> tupl
     Raises:
         ValueError: unknown names.
     """
-    from .rewrite import parse_steps
-    from .tune import best_rewrite
+    from .rewrites.rewrite import parse_steps
+    from .rewrites.tune import best_rewrite
 
     if text != "auto":
         return parse_steps(text)
@@ -227,8 +227,8 @@ def run_tuning(
 ) -> int:
     """Measure the candidates and record the fastest."""
     from .produce import produce
-    from .rewrite import parse_steps
-    from .tune import choose, tune, user_table
+    from .rewrites.rewrite import parse_steps
+    from .rewrites.tune import choose, tune, user_table
 
     target, spec = job.target, job.spec
     table: Path = arguments.table or user_table()

@@ -11,8 +11,8 @@ from ..runtimes.artifact import TensorSpec
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..models.checkpoint import Checkpoint
-    from ..quantize.plan import QuantPlan
+    from ..models.checkpoints.checkpoint import Checkpoint
+    from ..quantize.pipeline import QuantPlan
 
 INPUT_NAME, OUTPUT_NAME = "image", "deblurred"
 

@@ -7,10 +7,10 @@ import hashlib
 
 from torch import Tensor, nn
 
-from ..models.checkpoint import Checkpoint, generator_from
-from ..models.generator import SIZE_MULTIPLE, Generator
-from ..models.norm import fold_norms, spell_out_live_norms
-from ..models.registry import get_backbone
+from ..models.checkpoints.checkpoint import Checkpoint, generator_from
+from ..models.network.generator import SIZE_MULTIPLE, Generator
+from ..models.network.norm import fold_norms, spell_out_live_norms
+from ..models.network.registry import get_backbone
 from .graph import Graph
 
 

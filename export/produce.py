@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..models.counting import conv_macs
-from ..models.generator import SIZE_MULTIPLE
-from ..models.receptive import receptive_radius_px
+from ..models.network.counting import conv_macs
+from ..models.network.generator import SIZE_MULTIPLE
+from ..models.network.receptive_field import receptive_radius_px
 from ..runtimes.artifact import (
     Calibration,
     CheckpointInfo,
@@ -21,18 +21,18 @@ from ..runtimes.artifact import (
     manifest_text,
 )
 from ..runtimes.files import check_writable, replacing_all, sha256_of, size_of
-from ..runtimes.foreign import quiet_library
 from ..runtimes.optional import require, version_of
-from ..runtimes.probes import load_probes
+from ..runtimes.pictures.sample_inputs import load_probes
 from ..runtimes.registry import runtime_for
+from ..runtimes.sdk_errors import quiet_library
 from .graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
 from .registry import Converted, Target
 from .verify import PARITY_PICTURES, compare_outputs, measure_parity, run_reference
 
 if TYPE_CHECKING:
-    from ..models.checkpoint import Checkpoint
+    from ..models.checkpoints.checkpoint import Checkpoint
     from ..runtimes.base import Runner
-    from .rewrite import Step
+    from .rewrites.rewrite import Step
 
 Say = Callable[[str], None]
 EMBED_KEY = "edgedeblur.manifest"
@@ -95,7 +95,7 @@ def _rewritten(
     checkpoint: Checkpoint, norm: str, rewrites: Sequence[Step], prepared: Graph | None
 ) -> Graph:
     from .prepare import prepare
-    from .rewrite import apply_rewrites
+    from .rewrites.rewrite import apply_rewrites
 
     if prepared is None:
         return apply_rewrites(prepare(checkpoint, norm=norm), rewrites)
@@ -196,7 +196,7 @@ def _verified(
             note=None if instead is None else instead.note,
         )
         if done.quantised is not None:
-            from .quantised import with_cost
+            from .quality_gate import with_cost
 
             manifest = with_cost(manifest, runner, graph, spec, done.quantised)
     freezing = None
@@ -217,7 +217,7 @@ def freezing_psnr_db(graph: Graph, spec: ExportSpec) -> float:
 
     Both in PyTorch, on the pictures that parity is measured on.
     """
-    from ..models.checkpoint import generator_from
+    from ..models.checkpoints.checkpoint import generator_from
 
     live = generator_from(graph.checkpoint, norm="live")
     values: list[float] = []

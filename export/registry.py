@@ -1,4 +1,4 @@
-"""Targets by name, ``<format>-<precision>``. A target registers itself in ``to_<x>.py``."""
+"""Targets by name, ``<format>-<precision>``. A target registers itself in ``to_<x>/target.py``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..runtimes.optional import available
 
 if TYPE_CHECKING:
-    from ..quantize.plan import Quantised, Settled
+    from ..quantize.pipeline import Quantised, Settled
     from ..quantize.recipe import Recipe
     from ..runtimes.artifact import Manifest, TensorSpec
     from ..runtimes.base import Runner
@@ -141,11 +141,12 @@ def register(target: Target) -> Target:
 
 
 def targets() -> dict[str, Target]:
-    """All targets by name; imports every ``to_*.py`` beside this file once."""
+    """All targets by name; imports every ``to_*/target.py`` and ``to_*.py`` here once."""
     package = __name__.rpartition(".")[0]
     for info in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if info.name.startswith("to_"):
-            importlib.import_module(f"{package}.{info.name}")
+            module = f"{info.name}.target" if info.ispkg else info.name
+            importlib.import_module(f"{package}.{module}")
     return dict(sorted(_TARGETS.items()))
 
 

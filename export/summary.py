@@ -14,7 +14,7 @@ from .registry import Target, targets
 
 if TYPE_CHECKING:
     from ..runtimes.artifact import Manifest, TensorSpec
-    from .tune import Measured
+    from .rewrites.tune import Measured
 
 
 def list_targets(*, as_json: bool) -> int:
@@ -96,7 +96,7 @@ def list_operators(path: Path, *, as_json: bool) -> int:
     """
     from rich.table import Table
 
-    from .delegates import DELEGATES, check_operators, summary
+    from .to_tflite.delegates import DELEGATES, check_operators, summary
 
     checks = check_operators(path)
     if as_json:

@@ -12,13 +12,13 @@ import numpy as np
 
 from ..runtimes.artifact import Parity, TensorSpec
 from ..runtimes.compare import max_abs, psnr_db, residual_snr_db, ssim
-from ..runtimes.probes import Probe, to_uint8
+from ..runtimes.pictures.sample_inputs import Probe, to_uint8
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ..runtimes.base import Runner
-    from ..runtimes.tiling import Progress
+    from ..runtimes.pictures.tiling import Progress
 
 PARITY_PICTURES = 4
 RANGE_SLACK = 1 / 255  # half a step of an 8-bit pixel: what rounding may add, and nobody sees

@@ -13,8 +13,8 @@ import numpy as np
 from ..models.data.layouts import find_pairs
 from ..models.data.pairs import PICTURE_SUFFIXES
 from ..runtimes.files import sha256_of
-from ..runtimes.imageio import read_picture
-from ..runtimes.probes import SAMPLES
+from ..runtimes.pictures.read import read_picture
+from ..runtimes.pictures.sample_inputs import SAMPLES
 
 DEFAULT_COUNT = 64
 SEED = 0

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from ..runtimes.console import DONE, console, print_json, run_command
 
 if TYPE_CHECKING:
-    from .bench import Ground
-    from .measure import Drop
-    from .notebook import Notebook
+    from .quality_drop import Drop
     from .recipe import Recipe
-    from .sensitivity import LayerCost
+    from .search.candidate_bench import Ground
+    from .search.results_cache import Notebook
+    from .search.sensitivity import LayerCost
 
 SHOWN = 12  # layers in the table for people
 
@@ -102,7 +102,7 @@ def work(arguments: argparse.Namespace) -> int:
 
 def _qat(arguments: argparse.Namespace) -> int:
     from ..models.training.cli import read_config
-    from .qat_session import run_qat
+    from .qat.session import run_qat
     from .recipe import read_recipe
 
     config = read_config(arguments)
@@ -111,8 +111,8 @@ def _qat(arguments: argparse.Namespace) -> int:
 
 def _ground(arguments: argparse.Namespace, say: Callable[[str], None]) -> Ground:
     from ..runtimes.base import usable_cores
-    from .bench import open_ground
     from .calibration import calibration_set
+    from .search.candidate_bench import open_ground
 
     say("reading calibration pictures")
     return open_ground(
@@ -157,15 +157,15 @@ def _header(arguments: argparse.Namespace, ground: Ground) -> dict[str, Any]:
 
 
 def _notebook(arguments: argparse.Namespace, ground: Ground, start: Recipe, name: str) -> Notebook:
-    from .notebook import Notebook
+    from .search.results_cache import Notebook
 
     header = {**_header(arguments, ground), "start": start.to_dict()}
     return Notebook(arguments.output / name, header, force=arguments.force)
 
 
 def _costs(arguments: argparse.Namespace, ground: Ground, start: Recipe) -> list[LayerCost]:
-    from .chart import write_chart
-    from .sensitivity import layer_costs
+    from .search.chart import write_chart
+    from .search.sensitivity import layer_costs
 
     notebook = _notebook(arguments, ground, start, "layers.json")
     costs = layer_costs(ground, start, notebook, rounds=arguments.rounds)
@@ -182,8 +182,8 @@ def _costs(arguments: argparse.Namespace, ground: Ground, start: Recipe) -> list
 
 
 def _sensitivity(arguments: argparse.Namespace, ground: Ground, start: Recipe) -> int:
-    from .measure import float_outputs, measure_drop
-    from .sensitivity import split
+    from .quality_drop import float_outputs, measure_drop
+    from .search.sensitivity import split
 
     costs = _costs(arguments, ground, start)
     floats = float_outputs(ground.infer(ground.source), ground.probes)
@@ -208,8 +208,8 @@ def _sensitivity(arguments: argparse.Namespace, ground: Ground, start: Recipe) -
 
 
 def _search(arguments: argparse.Namespace, ground: Ground, start: Recipe) -> int:
-    from .search import Search
-    from .sensitivity import Limits
+    from .search.search import Search
+    from .search.sensitivity import Limits
 
     notebook = _notebook(arguments, ground, start, "recipes.json")
     limits = Limits(arguments.max_drop, arguments.min_snr)

@@ -15,9 +15,9 @@ from typing import ClassVar
 import numpy as np
 
 from .artifact import Manifest, read_manifest
-from .foreign import in_our_words
+from .pictures.tiling import Progress, TilingOptions, deblur_picture
 from .registry import runtime_for
-from .tiling import Progress, TilingOptions, deblur_picture
+from .sdk_errors import in_our_words
 
 # Runtimes spin while they wait: far more threads than cores bring a machine to a standstill.
 THREADS_PER_CORE = 8

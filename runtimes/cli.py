@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .base import check_artifact, open_runner
-from .batch import Done, Failure, Settings, check_jobs, run_jobs
 from .console import (
     DONE,
     FAILED,
@@ -20,10 +19,11 @@ from .console import (
     run_command,
     silence_stdout,
 )
-from .imageio import WRITABLE
-from .jobs import find_sources, plan_jobs
-from .tileplan import DEFAULT_OVERLAP_PX, EDGE, FULL_OVERLAP, PROTOCOLS
-from .tiling import TilingOptions
+from .pictures.batch import Done, Failure, Settings, check_jobs, run_jobs
+from .pictures.jobs import find_sources, plan_jobs
+from .pictures.read import WRITABLE
+from .pictures.tile_plan import DEFAULT_OVERLAP_PX, EDGE, FULL_OVERLAP, PROTOCOLS
+from .pictures.tiling import TilingOptions
 
 FORMATS = ("png", "jpg", "webp", "tif")
 

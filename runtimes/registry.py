@@ -1,4 +1,4 @@
-"""Runners by file suffix. A runner is one file, ``run_<x>.py``; it is found by its name."""
+"""Runners by file suffix, found by name: ``run_<x>.py`` or ``run_<x>/runner.py``."""
 
 from __future__ import annotations
 
@@ -44,11 +44,12 @@ def runtime(name: str, *, formats: tuple[str, ...], module: str, extra: str) -> 
 
 
 def runtimes() -> dict[str, Runtime]:
-    """All runtimes by name; imports every ``run_*.py`` beside this file once."""
+    """All runtimes by name; imports every ``run_*.py`` and ``run_*/runner.py`` here once."""
     package = __name__.rpartition(".")[0]
     for info in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if info.name.startswith("run_"):
-            importlib.import_module(f"{package}.{info.name}")
+            module = f"{info.name}.runner" if info.ispkg else info.name
+            importlib.import_module(f"{package}.{module}")
     return dict(sorted(_RUNTIMES.items()))
 
 

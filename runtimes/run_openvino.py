@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .base import Runner
-from .foreign import in_our_words
 from .optional import require
 from .registry import runtime
+from .sdk_errors import in_our_words
 
 if TYPE_CHECKING:
     from openvino import InferRequest

@@ -31,8 +31,8 @@ class TorchRunner(Runner):
 
     def _open(self) -> None:
         torch = require("torch")
-        from ..models.checkpoint import generator_from, load_checkpoint
-        from ..models.norm import fold_norms
+        from ..models.checkpoints.checkpoint import generator_from, load_checkpoint
+        from ..models.network.norm import fold_norms
 
         if self.device == "cuda" and not torch.cuda.is_available():
             raise MissingDependencyError(
@@ -83,9 +83,9 @@ def open_reference(
 
 def _manifest_of(path: Path, *, norm: str | None, size: tuple[int, int] | None) -> Manifest:
     require("torch")
-    from ..models.checkpoint import load_checkpoint
-    from ..models.generator import SIZE_MULTIPLE
-    from ..models.receptive import receptive_radius_px
+    from ..models.checkpoints.checkpoint import load_checkpoint
+    from ..models.network.generator import SIZE_MULTIPLE
+    from ..models.network.receptive_field import receptive_radius_px
 
     checkpoint = load_checkpoint(str(path))
     norm = norm or checkpoint.norm

@@ -27,7 +27,7 @@ def released_h5(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def photo() -> np.ndarray:
     """A real picture from the packaged samples: uint8 (300, 451, 3)."""
-    from edgedeblur.runtimes.imageio import read_picture
+    from edgedeblur.runtimes.pictures.read import read_picture
 
     folder = Path(__file__).parent.parent / "benchmarks" / "samples" / "blurry"
     return read_picture(folder / "cat.png").pixels

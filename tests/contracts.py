@@ -14,10 +14,10 @@ from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.produce import EMBED_KEY, produce
 from edgedeblur.export.registry import Target, get_target
 from edgedeblur.export.verify import ParityError, given_as
-from edgedeblur.models.checkpoint import Checkpoint, generator_from, load_checkpoint
-from edgedeblur.models.counting import conv_macs
+from edgedeblur.models.checkpoints.checkpoint import Checkpoint, generator_from, load_checkpoint
+from edgedeblur.models.network.counting import conv_macs
 from edgedeblur.quantize.calibration import calibration_set
-from edgedeblur.quantize.plan import QuantPlan
+from edgedeblur.quantize.pipeline import QuantPlan
 from edgedeblur.quantize.recipe import default_recipe
 from edgedeblur.runtimes.artifact import Manifest, manifest_path, read_manifest
 from edgedeblur.runtimes.base import Runner, open_runner

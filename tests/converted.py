@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-import edgedeblur.export.tflite_graph as tflite_graph
-from edgedeblur.runtimes.tflite_file import TfliteFile
+import edgedeblur.export.to_tflite.operators as tflite_graph
+from edgedeblur.runtimes.run_tflite.tflite_file import TfliteFile
 
 _DONE: dict[object, bytes] = {}
 _convert = tflite_graph.to_operators

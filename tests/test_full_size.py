@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgedeblur.runtimes.imageio import Picture, read_picture, write_picture
+from edgedeblur.runtimes.pictures.read import Picture, read_picture, write_picture
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -105,7 +105,7 @@ def test_little_time_is_spent_around_inference_at_720p(artifacts, tmp_path, suff
 
 def png_coding_ms(source: Path, target: Path) -> float:
     """Decoding ``source`` and encoding the pixels of ``target``, from memory to memory."""
-    from edgedeblur.runtimes.imagewrite import _png_pixels
+    from edgedeblur.runtimes.pictures.write import _png_pixels
 
     data, pixels = source.read_bytes(), read_picture(target).pixels
     decode = least_ms(lambda: Image.open(io.BytesIO(data)).load())

@@ -7,16 +7,16 @@ import json
 
 import numpy as np
 import pytest
+from edgedeblur.benchmarks.baselines.runners import OPENERS
+from edgedeblur.benchmarks.baselines.torch_cuda import VARIANTS
 from edgedeblur.benchmarks.cli import main
-from edgedeblur.benchmarks.openers import OPENERS
-from edgedeblur.benchmarks.torch_cuda import VARIANTS
 from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
-from edgedeblur.models.checkpoint import load_checkpoint
-from edgedeblur.models.sources import zoo_path
+from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
+from edgedeblur.models.checkpoints.sources import zoo_path
 from edgedeblur.runtimes.base import open_runner
 from edgedeblur.runtimes.compare import residual_snr_db
-from edgedeblur.runtimes.run_trt import cannot_run
+from edgedeblur.runtimes.run_tensorrt.runner import cannot_run
 
 from tests.contracts import RunnerContract, pytorch, spec_for
 

@@ -132,7 +132,7 @@ def test_sdks_are_imported_inside_functions():
 
 
 # Quantisation-aware training is training: the same options, the same trainer.
-TRAINS = {"quantize/cli.py", "quantize/qat_session.py"}
+TRAINS = {"quantize/cli.py", "quantize/qat/session.py"}
 
 
 def test_nothing_imports_training():

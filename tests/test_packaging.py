@@ -42,7 +42,7 @@ def test_wheel_holds_weights_samples_and_types(tmp_path):
         "edgedeblur/benchmarks/samples/samples.json",
         "edgedeblur/benchmarks/samples/blurry/cat.png",
         "edgedeblur/export/cli.py",
-        "edgedeblur/export/rewrites.json",
+        "edgedeblur/export/rewrites/rewrites.json",
     ):
         assert wanted in names
     assert not [n for n in names if n.startswith(("tests/", "export/", "models/"))]

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...runtimes.files import check_writable, replacing
 from ..result import BenchResult, Row
 from .cells import Column, cost_columns, engine_name, filled, quality_columns, scored_rows
-from .jsonout import as_text
+from .json_file import as_text
 from .phone import about, phone_columns, phone_rows
 from .pictures import PER_PICTURE, slug
 from .scaling import scaling_series, write_scaling

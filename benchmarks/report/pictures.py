@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...runtimes.imageio import write_picture
-from ...runtimes.imagemeta import Picture
+from ...runtimes.pictures.metadata import Picture
+from ...runtimes.pictures.read import write_picture
 
 if TYPE_CHECKING:
-    from ..quality import Shown
+    from ..quality.measure import Shown
 
 # A faithful conversion differs by a step or two of 255, which nobody sees unamplified; the
 # distance to the sharp picture is larger by itself.

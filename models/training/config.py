@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast, get_args, get_type_hints
 
 from ..data.motion import Motion
-from .losses import ADVERSARIAL_LOSSES, PIXEL_LOSSES
+from .objective.losses import ADVERSARIAL_LOSSES, PIXEL_LOSSES
 from .presets import FOLDER, preset_names
 
 if sys.version_info >= (3, 11):

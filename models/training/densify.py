@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..generator import Generator
-from ..registry import build_generator, get_backbone
+from ..network.generator import Generator
+from ..network.registry import build_generator, get_backbone
 
 _DEPTHWISE, _POINTWISE = ".depthwise.weight", ".pointwise."
 

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ..norm import BatchNorm
+from ..network.norm import BatchNorm
 
 Module = TypeVar("Module", bound=nn.Module)
 

@@ -15,24 +15,24 @@ from torch import Tensor
 
 from ...runtimes.console import DONE, console, print_json, progress_bar
 from ...runtimes.files import check_writable, replacing
-from ..checkpoint import Checkpoint, generator_from, load_checkpoint
-from ..norm import reestimate, set_norm_mode
-from ..registry import build_generator
+from ..checkpoints.checkpoint import Checkpoint, generator_from, load_checkpoint
+from ..network.norm import reestimate, set_norm_mode
+from ..network.registry import build_generator
 from . import state
 from .board import Board
+from .crops.loader import Crops, Plan
+from .crops.sources import Pairs, PictureStore, SharpPictures, Source, Videos, strided
 from .curves import write_curves
 from .densify import can_become, densify
 from .distributed import Team, join_team
-from .loader import Crops, Plan
-from .perceptual import PerceptualLoss, find_vgg
-from .sources import Pairs, PictureStore, SharpPictures, Source, Videos, strided
+from .objective.perceptual import PerceptualLoss, find_vgg
 from .trainer import Extras, Trainer
 from .validate import Example, Scores, evaluate, pair_examples, sharp_examples, to_signed
 
 if TYPE_CHECKING:
     import argparse
 
-    from ..generator import Generator
+    from ..network.generator import Generator
     from .config import Config
 
 _FIRST_CROPS = 64  # over which statistics of a live checkpoint, or ranges, are taken
@@ -172,7 +172,7 @@ def _without_dead(checkpoint: Checkpoint) -> Checkpoint:
     """Layers that inference never touches get no gradient; they are left out."""
     if not checkpoint.dead_features:
         return checkpoint
-    from ..registry import get_backbone
+    from ..network.registry import get_backbone
 
     live = get_backbone(checkpoint.backbone).live_features
     kept = {

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import save_checkpoint
-from ..norm import norms
+from ..checkpoints.checkpoint import save_checkpoint
+from ..network.norm import norms
 from . import schedule, state
-from .adversary import Adversary
+from .crops.loader import Batch, Crops, Plan, batches
 from .distributed import Team, share_batch_norms
 from .extras import Clock, DivergedError, Extras
-from .loader import Batch, Crops, Plan, batches
-from .objective import build_optimiser, weighted_losses
+from .objective.adversary import Adversary
+from .objective.objective import build_optimiser, weighted_losses
 from .validate import Scores, evaluate, to_signed
 
 if TYPE_CHECKING:
-    from ..generator import Generator
+    from ..network.generator import Generator
     from .config import Config
 
 _WATCH_FROM = 100  # steps before a jump of the loss counts as an explosion

@@ -16,7 +16,7 @@ from ..data.blur import Picture
 from ..data.layouts import find_pairs
 from ..data.motion import Motion, blurred_crop
 from ..data.pairs import PICTURE_SUFFIXES
-from .sources import PictureStore
+from .crops.sources import PictureStore
 
 Item = TypeVar("Item")
 _MULTIPLE = 32

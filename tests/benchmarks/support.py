@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from edgedeblur.benchmarks.jobs import PictureFiles
-from edgedeblur.benchmarks.latency import spread
 from edgedeblur.benchmarks.result import Conditions, Latency, Samples
+from edgedeblur.benchmarks.timing.latency import spread
+from edgedeblur.benchmarks.workers.jobs import PictureFiles
 from edgedeblur.runtimes.artifact import (
     CheckpointInfo,
     Manifest,

@@ -4,15 +4,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from edgedeblur.benchmarks import jobs, worker
 from edgedeblur.benchmarks.bench import run_bench
-from edgedeblur.benchmarks.data import load_data
 from edgedeblur.benchmarks.environment import describe_machine
-from edgedeblur.benchmarks.jobs import Job, run_job
-from edgedeblur.benchmarks.plain import build, to_plain
 from edgedeblur.benchmarks.plan import Request, labels
-from edgedeblur.benchmarks.reference import find_checkpoint
+from edgedeblur.benchmarks.quality.data import load_data
+from edgedeblur.benchmarks.quality.reference import find_checkpoint
 from edgedeblur.benchmarks.result import Row, Spread
+from edgedeblur.benchmarks.serialise import build, to_plain
+from edgedeblur.benchmarks.workers import jobs, worker
+from edgedeblur.benchmarks.workers.jobs import Job, run_job
 from edgedeblur.runtimes.artifact import read_manifest
 from edgedeblur.runtimes.files import sha256_of
 

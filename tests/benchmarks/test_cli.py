@@ -118,8 +118,8 @@ def reported(tmp_path_factory):
     """An artifact that changes nothing, measured against a true generator of random weights."""
     import numpy as np
     import torch
-    from edgedeblur.models.checkpoint import save_checkpoint
-    from edgedeblur.models.registry import build_generator
+    from edgedeblur.models.checkpoints.checkpoint import save_checkpoint
+    from edgedeblur.models.network.registry import build_generator
 
     folder = tmp_path_factory.mktemp("bench")
     torch.manual_seed(0)

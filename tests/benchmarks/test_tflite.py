@@ -4,19 +4,19 @@ import json
 
 import numpy as np
 import pytest
-from edgedeblur.benchmarks import stock
+from edgedeblur.benchmarks.baselines import stock
 from edgedeblur.benchmarks.cli import main
-from edgedeblur.benchmarks.profile import alone, profile
+from edgedeblur.benchmarks.counts.tflite_counts import count_tflite
 from edgedeblur.benchmarks.report.sizes import size_table
 from edgedeblur.benchmarks.result import Footprint, Row
-from edgedeblur.benchmarks.tflite_counts import count_tflite
+from edgedeblur.benchmarks.timing.tflite_profile import alone, profile
 from edgedeblur.export.prepare import prepare
-from edgedeblur.export.tflite_graph import halve_weights
-from edgedeblur.models.checkpoint import load_checkpoint
-from edgedeblur.models.counting import conv_macs
-from edgedeblur.models.sources import zoo_path
+from edgedeblur.export.to_tflite.operators import halve_weights
+from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
+from edgedeblur.models.checkpoints.sources import zoo_path
+from edgedeblur.models.network.counting import conv_macs
 from edgedeblur.runtimes.base import open_runner
-from edgedeblur.runtimes.tflite_file import TfliteFile
+from edgedeblur.runtimes.run_tflite.tflite_file import TfliteFile
 
 from tests import converted
 from tests.contracts import SIZE, pytorch

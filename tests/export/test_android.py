@@ -10,7 +10,7 @@ import pytest
 from edgedeblur.export.android import ASSETS, golden_tensor, place
 from edgedeblur.export.cli import main
 from edgedeblur.export.registry import Target
-from edgedeblur.models.checkpoint import Checkpoint, generator_from, load_checkpoint
+from edgedeblur.models.checkpoints.checkpoint import Checkpoint, generator_from, load_checkpoint
 from edgedeblur.runtimes.artifact import (
     CheckpointInfo,
     Manifest,

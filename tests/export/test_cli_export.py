@@ -90,7 +90,7 @@ def test_failures_are_one_line_and_exit_1(checkpoint, message, capsys, tmp_path)
 
 
 def test_backbone_without_checkpoint(capsys, tmp_path, monkeypatch):
-    import edgedeblur.models.sources as sources
+    import edgedeblur.models.checkpoints.sources as sources
 
     monkeypatch.setattr(sources, "_ZOO", tmp_path)
     assert main(["--backbone", "mobilenet", "--target", "onnx-fp32", "-o", str(tmp_path)]) == 1

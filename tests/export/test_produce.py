@@ -13,7 +13,7 @@ from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.prepare import prepare
 from edgedeblur.export.produce import describe, produce
 from edgedeblur.export.registry import Converted, StandIn, get_target
-from edgedeblur.models.checkpoint import load_checkpoint
+from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.runtimes.artifact import Manifest, TensorSpec, manifest_path, read_manifest
 from edgedeblur.runtimes.run_ort import OrtRunner
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from edgedeblur.export import verify
 from edgedeblur.export.verify import ParityError, compare_outputs, measure_parity
-from edgedeblur.runtimes import probes
-from edgedeblur.runtimes.probes import Probe
+from edgedeblur.runtimes.pictures import sample_inputs as probes
+from edgedeblur.runtimes.pictures.sample_inputs import Probe
 
 
 class Runner:

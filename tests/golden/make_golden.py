@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edgedeblur.benchmarks.latency import spread
+from edgedeblur.benchmarks.timing.latency import spread
 from edgedeblur.runtimes.artifact import (
     CheckpointInfo,
     Manifest,
@@ -21,9 +21,9 @@ from edgedeblur.runtimes.artifact import (
     manifest_text,
 )
 from edgedeblur.runtimes.compare import max_abs, psnr_db, residual_snr_db
-from edgedeblur.runtimes.probes import to_uint8
-from edgedeblur.runtimes.tileplan import axis_weights, plan_tiles
-from edgedeblur.runtimes.tiling import TilingOptions, deblur_picture
+from edgedeblur.runtimes.pictures.sample_inputs import to_uint8
+from edgedeblur.runtimes.pictures.tile_plan import axis_weights, plan_tiles
+from edgedeblur.runtimes.pictures.tiling import TilingOptions, deblur_picture
 
 FOLDER = Path(__file__).parent
 MULTIPLE = 32

@@ -10,9 +10,9 @@ import pytest
 from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
-from edgedeblur.models.checkpoint import load_checkpoint
-from edgedeblur.quantize import sensitivity
+from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.quantize.cli import main
+from edgedeblur.quantize.search import sensitivity
 from PIL import Image
 
 

@@ -12,7 +12,7 @@ import pytest
 from edgedeblur.runtimes import cli
 from edgedeblur.runtimes.artifact import TensorSpec
 from edgedeblur.runtimes.base import Runner
-from edgedeblur.runtimes.imageio import read_picture
+from edgedeblur.runtimes.pictures.read import read_picture
 from PIL import Image
 
 
@@ -470,7 +470,7 @@ def test_a_wrong_artifact_is_told_even_if_no_picture_is_ready(here, capsys):
 
 def test_a_library_error_in_one_picture_does_not_stop_the_others(here, opened, monkeypatch, capsys):
     import cv2
-    from edgedeblur.runtimes import batch
+    from edgedeblur.runtimes.pictures import batch
 
     real = batch.read_picture
 
@@ -493,7 +493,7 @@ def test_a_library_error_in_one_picture_does_not_stop_the_others(here, opened, m
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(here, opened, monkeypatch):
-    from edgedeblur.runtimes import batch
+    from edgedeblur.runtimes.pictures import batch
 
     monkeypatch.setattr(batch, "read_picture", lambda path: {}["ours"])
     save("a.png")

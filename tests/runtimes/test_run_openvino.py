@@ -9,12 +9,12 @@ from edgedeblur.export.cli import main as export_main
 from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
-from edgedeblur.models.checkpoint import load_checkpoint
-from edgedeblur.models.sources import zoo_path
+from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
+from edgedeblur.models.checkpoints.sources import zoo_path
 from edgedeblur.runtimes.base import open_runner, usable_cores
 from edgedeblur.runtimes.cli import main as run_main
-from edgedeblur.runtimes.imageio import read_picture
 from edgedeblur.runtimes.optional import MissingDependencyError
+from edgedeblur.runtimes.pictures.read import read_picture
 from PIL import Image
 
 from tests.contracts import SIZE, pytorch

@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from edgedeblur.export import tflite_graph
 from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
-from edgedeblur.models.checkpoint import load_checkpoint
-from edgedeblur.runtimes import run_tflite
+from edgedeblur.export.to_tflite import operators as tflite_graph
+from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.runtimes.artifact import TensorSpec
 from edgedeblur.runtimes.base import open_runner
 from edgedeblur.runtimes.optional import MissingDependencyError
-from edgedeblur.runtimes.run_tflite import from_border, to_border
+from edgedeblur.runtimes.run_tflite import runner as run_tflite
+from edgedeblur.runtimes.run_tflite.runner import from_border, to_border
 
 from tests import converted
 from tests.contracts import SIZE, RunnerContract

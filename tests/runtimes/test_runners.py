@@ -8,8 +8,8 @@ import torch
 from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
-from edgedeblur.models.checkpoint import load_checkpoint
-from edgedeblur.models.sources import zoo_path
+from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
+from edgedeblur.models.checkpoints.sources import zoo_path
 from edgedeblur.runtimes.base import Runner, open_runner
 from edgedeblur.runtimes.optional import MissingDependencyError, require
 from edgedeblur.runtimes.registry import runtime, runtime_for, runtimes

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from edgedeblur.models.checkpoint import load_checkpoint, save_checkpoint
-from edgedeblur.models.norm import set_norm_mode
-from edgedeblur.models.registry import build_generator
+from edgedeblur.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from edgedeblur.models.network.norm import set_norm_mode
+from edgedeblur.models.network.registry import build_generator
 from edgedeblur.models.training.cli import main
 
 

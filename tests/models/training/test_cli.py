@@ -6,10 +6,14 @@ import json
 
 import cv2
 import pytest
-from edgedeblur.models.checkpoint import generator_from, load_checkpoint, save_checkpoint
-from edgedeblur.models.registry import build_generator
+from edgedeblur.models.checkpoints.checkpoint import (
+    generator_from,
+    load_checkpoint,
+    save_checkpoint,
+)
+from edgedeblur.models.network.registry import build_generator
 from edgedeblur.models.training.cli import main
-from edgedeblur.models.training.sources import strided
+from edgedeblur.models.training.crops.sources import strided
 from edgedeblur.models.training.state import LAST_NAME, STATE_NAME
 
 SMALL = [

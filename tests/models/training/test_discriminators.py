@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from edgedeblur.models.training.discriminators import (
+from edgedeblur.models.training.objective.discriminators import (
     FULL_LAYERS,
     PATCH_LAYERS,
     DoubleScale,

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 import torch
-from edgedeblur.models.checkpoint import load_checkpoint
-from edgedeblur.models.norm import BatchNorm
+from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
+from edgedeblur.models.network.norm import BatchNorm
 from edgedeblur.models.training.distributed import TeamBatchNorm, join_team, team_sum
 from edgedeblur.models.training.state import LAST_NAME
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from edgedeblur.models.data.motion import Motion
-from edgedeblur.models.training.loader import Crops, Plan, batches
-from edgedeblur.models.training.sources import (
+from edgedeblur.models.training.crops.loader import Crops, Plan, batches
+from edgedeblur.models.training.crops.sources import (
     BadPictureError,
     Pairs,
     PictureStore,

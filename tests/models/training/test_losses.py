@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from edgedeblur.models.training import losses
+from edgedeblur.models.training.objective import losses
 from torch import nn
 
 

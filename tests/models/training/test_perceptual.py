@@ -8,7 +8,7 @@ import threading
 import pytest
 import torch
 import torch.nn.functional as F
-from edgedeblur.models.training.perceptual import (
+from edgedeblur.models.training.objective.perceptual import (
     PerceptualLoss,
     find_vgg,
     load_vgg,

@@ -10,14 +10,14 @@ import time
 
 import pytest
 import torch
-from edgedeblur.models.checkpoint import load_checkpoint
+from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.data.motion import Motion
-from edgedeblur.models.norm import norms
-from edgedeblur.models.registry import build_generator
+from edgedeblur.models.network.norm import norms
+from edgedeblur.models.network.registry import build_generator
 from edgedeblur.models.training import state
+from edgedeblur.models.training.crops.loader import Crops
+from edgedeblur.models.training.crops.sources import PictureStore, SharpPictures
 from edgedeblur.models.training.distributed import Team
-from edgedeblur.models.training.loader import Crops
-from edgedeblur.models.training.sources import PictureStore, SharpPictures
 from edgedeblur.models.training.trainer import DivergedError, Extras, Trainer
 from edgedeblur.models.training.validate import sharp_examples
 
@@ -176,7 +176,7 @@ def test_too_many_unreadable_pictures_stop_the_run(trainer, tiny):
         def draw(self, index, rng, size):
             from pathlib import Path
 
-            from edgedeblur.models.training.sources import BadPictureError
+            from edgedeblur.models.training.crops.sources import BadPictureError
 
             if index % 2 == 0:
                 raise BadPictureError(Path(f"{index}.png"), "cannot be decoded as a picture")

@@ -1,0 +1,1 @@
+"""What artifacts are compared with: reference PyTorch, stock exports, PyTorch on CUDA."""

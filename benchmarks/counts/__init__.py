@@ -1,0 +1,1 @@
+"""Bytes, parameters and operations of an artifact."""

@@ -1,0 +1,1 @@
+"""PSNR, SSIM and drift on pairs of pictures."""

@@ -1,0 +1,1 @@
+"""Latency, memory, interleaved rounds, and time per operator."""

@@ -1,0 +1,1 @@
+"""Exact rewrites of the decoder, and the choice among them by measurement."""

@@ -1,0 +1,138 @@
+"""The decoder as six sites, each a sum of convolutions, so that rewrites have something to hold.
+
+A site takes feature maps of several scales, enlarges them to one scale, joins them by addition or
+concatenation, and convolves: td1, td2, td3 (top-down), smooth, smooth2, final. `Generator` writes
+this with stock layers; `SiteGenerator` computes the same with `Branch`es that a rewrite may
+exchange one by one.
+
+Shapes: N = batch, h, w = the site's output, r = enlargement.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...models.network.generator import Generator, upsample
+from ...models.network.registry import get_backbone
+
+SITES = ("td1", "td2", "td3", "smooth", "smooth2", "final")
+Source = tuple[int, int]  # (which of the site's inputs, its own enlargement)
+
+
+class Branch(nn.Module):
+    """One summand: concatenated sources, a 1x1 lateral, enlargement, convolution; parts optional.
+
+    Attributes:
+        sources: Inputs that are enlarged and concatenated.
+        lateral: 1x1 convolution without bias, or None.
+        factor: Nearest enlargement after it.
+        conv: What follows: 3x3 dense or separable, a rewritten form, or None (identity).
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        lateral: nn.Conv2d | None = None,
+        factor: int = 1,
+        conv: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.sources = tuple(sources)
+        self.lateral = lateral
+        self.factor = factor
+        self.conv = conv
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The site's inputs -> (N, C, h, w)."""
+        parts = [inputs[i] if r == 1 else upsample(inputs[i], r) for i, r in self.sources]
+        image = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        if self.lateral is not None:
+            image = self.lateral(image)
+        if self.factor > 1:
+            image = upsample(image, self.factor)
+        return image if self.conv is None else self.conv(image)
+
+
+class Site(nn.Module):
+    """Sum of branches, then (before it is split) a convolution for all, then ReLU if any."""
+
+    def __init__(self, branches: Sequence[Branch], *, conv: nn.Module | None, relu: bool) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+        self.conv = conv
+        self.relu = relu
+
+    def each(self) -> list[Branch]:
+        """The branches, typed."""
+        return [cast("Branch", branch) for branch in self.branches]
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The site's inputs -> (N, C, h, w)."""
+        branches = self.each()
+        image = branches[0](inputs)
+        for branch in branches[1:]:
+            image = image + branch(inputs)
+        if self.conv is not None:
+            image = self.conv(image)
+        return F.relu(image) if self.relu else image
+
+
+class SiteGenerator(nn.Module):
+    """A folded `Generator` whose decoder is made of sites; the same function."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        generator = copy.deepcopy(generator)
+        pyramid = generator.fpn
+        laterals = [cast("nn.Conv2d", pyramid.get_submodule(f"lateral{i}")) for i in range(5)]
+        self.stages = get_backbone(generator.backbone).stages
+        self.features = pyramid.features
+        self.lateral4 = laterals[4]
+        self.heads = nn.ModuleList(
+            [generator.head4, generator.head3, generator.head2, generator.head1]
+        )
+        self.td1 = _joined(laterals[3], pyramid.td1[0])
+        self.td2 = _joined(laterals[2], pyramid.td2[0])
+        self.td3 = _joined(laterals[1], pyramid.td3[0])
+        merged = ((0, 8), (1, 4), (2, 2), (3, 1))
+        self.smooth = Site([Branch(merged, conv=generator.smooth[0])], conv=None, relu=True)
+        self.smooth2 = _joined(laterals[0], generator.smooth2[0])
+        last = Branch(((0, 1),), factor=2, conv=generator.final)
+        self.final = Site([last], conv=None, relu=False)
+
+    def site(self, name: str) -> Site:
+        """A site by its name in `SITES`."""
+        return cast("Site", self.get_submodule(name))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Float (N, 3, H, W), RGB in [-1, 1] -> the same shape and range."""
+        return torch.clamp(self.residual(image) + image, min=-1.0, max=1.0)
+
+    def residual(self, image: Tensor) -> Tensor:
+        """What the network adds to the picture, in [-1, 1]: (N, 3, H, W) -> the same shape."""
+        levels: list[Tensor] = []
+        features = image
+        for start, stop in self.stages:
+            for layer in self.features[start:stop]:
+                features = layer(features)
+            levels.append(features)
+        maps = [self.lateral4(levels[4])]  # 1/32, then 1/16, 1/8, 1/4
+        for name, level in (("td1", 3), ("td2", 2), ("td3", 1)):
+            maps.append(self.site(name)(levels[level], maps[-1]))
+        headed = [head(level) for head, level in zip(self.heads, maps, strict=True)]
+        smooth = self.smooth2(levels[0], self.smooth(*headed))
+        return torch.tanh(self.final(smooth))
+
+
+def _joined(lateral: nn.Conv2d, conv: nn.Module) -> Site:
+    """``relu(conv(lateral(x0) + enlarged(x1)))``: a top-down step, and smooth2."""
+    fine = Branch(((0, 1),), lateral=lateral)
+    coarse = Branch(((1, 1),), factor=2)
+    return Site([fine, coarse], conv=conv, relu=True)

@@ -1,0 +1,264 @@
+"""Which rewrites are fastest, per target and backbone: measured, never assumed.
+
+``deblur-export --tune`` writes a table, by default for the user's own machine in the cache folder;
+the packaged ``rewrites.json`` is asked after it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...models.checkpoints.sources import cache_folder
+from ...runtimes.artifact import read_manifest
+from ...runtimes.base import Runner, open_runner
+from ...runtimes.files import replacing
+from ...runtimes.machine import machine
+from ...runtimes.registry import runtime_for
+from ..graph import ExportSpec
+from ..registry import Target
+from ..verify import ParityError
+from .rewrite import parse_steps
+
+if TYPE_CHECKING:
+    from ...models.checkpoints.checkpoint import Checkpoint
+
+PACKAGED = Path(__file__).parent / "rewrites.json"
+WARMUP_ROUNDS = 3
+# A candidate must beat the unrewritten graph by this much to be chosen over it.
+MARGIN = 1.02
+# Of quantised candidates, only those are chosen that keep the network's own part of the picture ten
+# times above the error made in it, if any does; a loss in PSNR alone hides that.
+LEAST_SNR_DB = 20.0
+
+_DENSE = (
+    "compose_laterals,split_concat,upsample_to_pixelshuffle@final,upsample_to_transposed",
+    "compose_laterals,split_concat,nest_upsampling,upsample_to_pixelshuffle@final,"
+    "upsample_to_transposed",
+    "compose_laterals,split_concat,nest_upsampling,upsample_to_pixelshuffle",
+    "compose_laterals@td1+td2+td3,split_concat@smooth,nest_upsampling@smooth,"
+    "upsample_to_pixelshuffle@td1+td2+td3+smooth+final",
+)
+_SEPARABLE = (
+    "compose_separable@final,upsample_to_pixelshuffle@final",
+    "compose_separable@final,upsample_to_transposed@final",
+    "split_concat@smooth,compose_separable@final,upsample_to_pixelshuffle@final",
+    "split_concat@smooth,compose_separable@final,upsample_to_transposed@final",
+    "compose_separable@smooth2+final,compose_laterals@smooth2,upsample_to_pixelshuffle@final,"
+    "upsample_to_transposed@smooth2",
+)
+CANDIDATES = {
+    "mobilenet": ("none", *_DENSE),
+    "mobilenet_dsc": ("none", *_SEPARABLE),
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A candidate's milliseconds at the tuned size over the rounds.
+
+    ``quartile_ms`` is the 25th percentile. Other work on the machine only ever adds time, so it
+    says more about the graph than the median does on a busy machine, and less about luck than the
+    fastest run. ``psnr_drop_db`` is what quantisation cost, and ``residual_snr_db`` how far the
+    residual stands above its error (None where nothing was quantised).
+    """
+
+    rewrite: str
+    median_ms: float
+    quartile_ms: float
+    fastest_ms: float
+    psnr_drop_db: float | None = None
+    residual_snr_db: float | None = None
+
+
+def user_table() -> Path:
+    """Where the table of this machine lies, if it was tuned."""
+    return cache_folder() / "rewrites.json"
+
+
+def best_rewrite(target: str, backbone: str) -> tuple[str, str]:
+    """The rewrites that were fastest for a target and backbone, and where that was found.
+
+    Returns:
+        Text for `parse_steps` (``none`` if nothing was ever measured), and one line for people.
+
+    Raises:
+        ValueError: a table is not JSON, or names rewrites that do not exist.
+    """
+    for table in (user_table(), PACKAGED):
+        entry = _read(table).get(f"{target}/{backbone}")
+        if entry is not None:
+            parse_steps(entry["rewrite"])
+            return entry["rewrite"], f"tuned on {entry['machine']} ({table})"
+    return "none", "never tuned for this target and backbone; see deblur-export --tune"
+
+
+def tune(
+    target: Target,
+    checkpoint: Checkpoint,
+    spec: ExportSpec,
+    folder: Path,
+    table: Path,
+    *,
+    rounds: int,
+    threads: int,
+    build: Callable[[str, Path], object],
+    say: Callable[[str], None],
+) -> list[Measured]:
+    """Build every candidate, time them in turns, and record the fastest in ``table``.
+
+    Candidates that lie in ``folder`` from an earlier try are not built again.
+
+    Args:
+        target: What to tune for.
+        checkpoint: Weights; only their backbone matters for speed.
+        spec: Fixed size.
+        folder: Where the candidates are kept.
+        table: The JSON file to add the result to.
+        rounds: Timed rounds; each runs all candidates once, in turns, so that drift of the
+            machine's speed meets all of them alike.
+        threads: CPU threads.
+        build: Makes the artifact for a rewrite text at a path, verified as every export.
+        say: Called with a line at each step.
+
+    Raises:
+        ValueError: no candidates are known for the backbone, ``rounds`` is below 1, or the target's
+            runtime is only emulated here.
+    """
+    if runtime_for(Path(f"net{target.suffix}")).runner.emulated:
+        raise ValueError(
+            f"{target.name} cannot be timed on this machine, which only emulates it; choose with "
+            "--rewrite"
+        )
+    texts = CANDIDATES.get(checkpoint.backbone)
+    if texts is None or rounds < 1:
+        raise ValueError(f"nothing to tune for {checkpoint.backbone} in {rounds} rounds")
+    paths = _built(texts, target, checkpoint, spec, folder, build, say)
+    say(f"timing {len(paths)} candidates in {rounds} rounds")
+    measured = _measure(paths, spec.size, rounds=rounds, threads=threads)
+    _record(table, f"{target.name}/{checkpoint.backbone}", measured, spec, threads, rounds)
+    return measured
+
+
+def _built(
+    texts: Sequence[str],
+    target: Target,
+    checkpoint: Checkpoint,
+    spec: ExportSpec,
+    folder: Path,
+    build: Callable[[str, Path], object],
+    say: Callable[[str], None],
+) -> dict[str, Path]:
+    """The candidates' artifacts, those that are missing built.
+
+    A rewritten one that quantisation would cost too much is left out.
+    """
+    paths: dict[str, Path] = {}
+    size = f"{spec.size[0]}x{spec.size[1]}"
+    for number, text in enumerate(texts):
+        path = folder / f"{checkpoint.backbone}_{target.name}_{size}_{number}{target.suffix}"
+        if not _is_built(path, text, checkpoint.sha256, spec):
+            say(f"building candidate {number + 1} of {len(texts)}: {text}")
+            try:
+                build(text, path)
+            except ParityError as error:
+                if text == "none":
+                    raise
+                say(f"left out: {error}")
+                continue
+        paths[text] = path
+    return paths
+
+
+def choose(measured: Sequence[Measured]) -> Measured:
+    """The lowest first quartile, unless the unrewritten graph is as fast but for `MARGIN`.
+
+    Candidates under `LEAST_SNR_DB` are out, as long as one is not.
+    """
+    faithful = [
+        m for m in measured if m.residual_snr_db is None or m.residual_snr_db >= LEAST_SNR_DB
+    ]
+    among = faithful or measured
+    best = min(among, key=lambda m: m.quartile_ms)
+    stock = next((m for m in among if m.rewrite == "none"), best)
+    return best if stock.quartile_ms > MARGIN * best.quartile_ms else stock
+
+
+def _measure(
+    paths: Mapping[str, Path], size: tuple[int, int], *, rounds: int, threads: int
+) -> list[Measured]:
+    image = np.random.default_rng(0).uniform(-1, 1, (1, 3, *size)).astype(np.float32)
+    runners: list[Runner] = [open_runner(path, threads=threads) for path in paths.values()]
+    times: list[list[float]] = [[] for _ in paths]
+    for number in range(WARMUP_ROUNDS + rounds):
+        for runner, taken in zip(runners, times, strict=True):
+            runner.infer(image)  # untimed: the one before it left its own data in the caches
+            start = time.perf_counter()
+            runner.infer(image)
+            if number >= WARMUP_ROUNDS:
+                taken.append((time.perf_counter() - start) * 1e3)
+    measured: list[Measured] = []
+    for text, runner, taken in zip(paths, runners, times, strict=True):
+        cost = runner.manifest.quantisation
+        median, quartile = (float(value) for value in np.percentile(taken, (50, 25)))
+        timed = Measured(text, median, quartile, min(taken))
+        if cost is not None:
+            timed = dataclasses.replace(
+                timed, psnr_drop_db=cost.psnr_drop_db, residual_snr_db=cost.residual_snr_db
+            )
+        measured.append(timed)
+        runner.close()
+    return measured
+
+
+def _is_built(path: Path, text: str, checkpoint_sha256: str, spec: ExportSpec) -> bool:
+    wanted = tuple(str(step) for step in parse_steps(text))
+    try:
+        manifest = read_manifest(path)
+    except (OSError, ValueError):
+        return False
+    recipe = None if spec.quantise is None else spec.quantise.recipe.to_dict()
+    found = None if manifest.quantisation is None else manifest.quantisation.recipe
+    same = manifest.rewrites == wanted and manifest.checkpoint.sha256 == checkpoint_sha256
+    return same and found == recipe
+
+
+def _record(
+    table: Path,
+    key: str,
+    measured: Sequence[Measured],
+    spec: ExportSpec,
+    threads: int,
+    rounds: int,
+) -> None:
+    from ...runtimes.optional import version_of
+
+    content = _read(table)
+    packages = ("onnxruntime", "openvino", "ai-edge-litert")
+    content[key] = {
+        "rewrite": choose(measured).rewrite,
+        "machine": machine(),
+        "threads": threads,
+        "size": list(spec.size),
+        "rounds": rounds,
+        "versions": {name: v for name in packages if (v := version_of(name))},
+        "candidates": [vars(m) for m in measured],
+    }
+    with replacing(table) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def _read(table: Path) -> dict[str, Any]:
+    if not table.exists():
+        return {}
+    try:
+        return json.loads(table.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{table}: not JSON ({error}); delete it and tune again") from error

@@ -1,0 +1,189 @@
+"""ONNX: ``onnx-fp32`` and ``onnx-fp16``, one file each, checked and simplified."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...runtimes.optional import require
+from ..graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
+from ..registry import Converted, Target, register
+from .float16 import to_half
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from ...quantize.pipeline import Quantised
+
+# 18 is what torch.onnx.export writes natively; every runtime we target reads it.
+OPSET = 18
+MULTIPLE = 32
+INT8_TOLERANCE_DB = 35.0  # on every picture; what counts, the drop against sharp, has its own gate
+_MAX_SIDE_32NDS = 1024  # upper bound that torch.export needs for a free side
+
+
+def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> None:
+    """Write a float32 ONNX file."""
+    save_model(to_model(graph, spec), spec, path)
+
+
+def convert_fp16(graph: Graph, spec: ExportSpec, path: Path) -> None:
+    """Write an ONNX file with float16 weights and activations, float32 at its border."""
+    save_model(to_half(to_model(graph, spec)), spec, path)
+
+
+def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
+    """Write an ONNX file with Q/DQ pairs: int8 weights, 8-bit activations, float border."""
+    done = to_quantised(graph, spec)
+    save_model(done.model, spec, path)
+    return Converted(quantised=done)
+
+
+def to_quantised(graph: Graph, spec: ExportSpec) -> Quantised:
+    """Trace, calibrate and quantise as ``spec.quantise`` says.
+
+    Raises:
+        ValueError: no plan, or live norms, whose statistics are not for 8 bits.
+    """
+    from ...quantize.pipeline import run_plan
+
+    if spec.quantise is None:
+        raise ValueError(f"{spec.target} needs calibration pictures")
+    if graph.norm != "frozen":
+        raise ValueError(f"{spec.target} needs frozen norms; use --norm frozen")
+    return run_plan(to_model(graph, spec), spec.quantise)
+
+
+def to_model(graph: Graph, spec: ExportSpec) -> ModelProto:
+    """Trace the graph and simplify it.
+
+    Returns:
+        A float32 model, opset 18, ``image`` -> ``deblurred``.
+    """
+    torch = require("torch")
+    require("onnxscript", extra="onnx")
+    onnxslim = require("onnxslim", extra="onnx")
+    height, width = spec.size
+    shapes: Any = None
+    if spec.dynamic:
+        rows = torch.export.Dim("height_32nds", min=1, max=_MAX_SIDE_32NDS)
+        columns = torch.export.Dim("width_32nds", min=1, max=_MAX_SIDE_32NDS)
+        shapes = {INPUT_NAME: {2: MULTIPLE * rows, 3: MULTIPLE * columns}}
+        # torch.export takes sides that are equal, or 1 after /32, for constants.
+        height, width = 3 * MULTIPLE, 4 * MULTIPLE
+    with _quiet():
+        program = torch.onnx.export(
+            graph.module,
+            (torch.zeros(1, 3, height, width),),
+            dynamo=True,
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+        model = onnxslim.slim(program.model_proto)
+    _name_sides(model, spec)
+    _name_nodes(model)
+    return model
+
+
+def _name_nodes(model: ModelProto) -> None:
+    """Call convolutions after their weights, which errors and recipes can point at."""
+    for index, node in enumerate(model.graph.node):
+        named = node.op_type in ("Conv", "ConvTranspose")
+        node.name = node.input[1].removesuffix(".weight") if named else f"{node.op_type}_{index}"
+
+
+def _name_sides(model: ModelProto, spec: ExportSpec) -> None:
+    """Call free sides height and width; drop the traced shapes in between, which runtimes infer."""
+    del model.graph.value_info[:]
+    if not spec.dynamic:
+        return
+    for tensor in (*model.graph.input, *model.graph.output):
+        dimensions = tensor.type.tensor_type.shape.dim
+        dimensions[2].dim_param, dimensions[3].dim_param = "height", "width"
+
+
+def save_model(model: ModelProto, spec: ExportSpec, path: Path) -> None:
+    """Check the model and write it, with the manifest inside and nothing of this machine."""
+    onnx = require("onnx", extra="onnx")
+    del model.metadata_props[:]
+    for node in model.graph.node:
+        del node.metadata_props[:]  # stack traces with the exporting machine's paths
+        node.doc_string = ""
+    for tensor in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        del tensor.metadata_props[:]
+    model.producer_name, model.producer_version, model.doc_string = "edgedeblur", "", ""
+    model.graph.name = "deblurgan_v2"
+    onnx.helper.set_model_props(model, spec.embed)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+
+
+@contextlib.contextmanager
+def _quiet() -> Generator[None]:
+    """Keep the exporters' own chatter out of our output; errors still come through."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)
+
+
+_BUILD = ("torch", "onnx", "onnxscript", "onnxslim")
+
+register(
+    Target(
+        name="onnx-fp32",
+        format="onnx",
+        precision="fp32",
+        suffix=".onnx",
+        extra="onnx",
+        build_modules=_BUILD,
+        run_modules=("onnxruntime",),
+        convert=convert_fp32,
+        tolerance_psnr_db=80.0,
+        needs_calibration=False,
+        about="ONNX, float32",
+    )
+)
+register(
+    Target(
+        name="onnx-int8",
+        format="onnx",
+        precision="int8",
+        suffix=".onnx",
+        extra="onnx",
+        build_modules=(*_BUILD, "onnxruntime"),
+        run_modules=("onnxruntime",),
+        convert=convert_int8,
+        tolerance_psnr_db=INT8_TOLERANCE_DB,
+        needs_calibration=True,
+        about="ONNX with Q/DQ pairs, int8 weights, 8-bit activations, float input and output",
+    )
+)
+register(
+    Target(
+        name="onnx-fp16",
+        format="onnx",
+        precision="fp16",
+        suffix=".onnx",
+        extra="onnx",
+        build_modules=(*_BUILD, "onnxruntime"),
+        run_modules=("onnxruntime",),
+        convert=convert_fp16,
+        tolerance_psnr_db=50.0,
+        needs_calibration=False,
+        about="ONNX, float16 inside, float32 input and output",
+    )
+)

@@ -1,0 +1,66 @@
+"""The command-line options of the TensorRT targets, and how their words become values.
+
+Values are plain JSON types, or paths, which stay out of manifests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from ...runtimes.run_tensorrt.sdk import MODULES
+from ..registry import Option
+from .io_types import BORDERS
+
+CAPABILITIES = ("75", "80", "86", "89", "120", "121", "current")
+
+
+def _capabilities(text: str) -> list[str]:
+    words = list(dict.fromkeys(filter(None, text.replace(".", "").split(","))))
+    unknown = [word for word in words if word not in CAPABILITIES]
+    if unknown or not words:
+        raise argparse.ArgumentTypeError(f"{text!r}: known are {', '.join(CAPABILITIES)}")
+    return words
+
+
+def _profile(text: str) -> list[list[int]]:
+    from ..arguments import parse_size
+
+    sizes = [list(parse_size(part)) for part in text.split(",")]
+    if len(sizes) != 3:
+        raise argparse.ArgumentTypeError(f"{text!r} is not MIN,OPT,MAX: three sizes HxW")
+    return sizes
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,6}", text, re.ASCII) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+OPTIONS = (
+    Option("--trt", "tensorrt, if it is installed with a usable GPU, else rtx (TensorRT for RTX, "
+           "which builds without a GPU)", choices=tuple(MODULES)),
+    Option("--io", "type at the border; uint8 is whole pictures, NHWC (default: fp32)",
+           choices=BORDERS, default="fp32"),
+    Option("--compute-capability", "GPUs that an rtx engine is for (default: Ampere and newer)",
+           _capabilities, metavar="75,80,86,89,120,121|current"),
+    Option("--profile", "sizes of --dynamic (default: 32x32, --size, --size)", _profile,
+           metavar="MIN,OPT,MAX"),
+    Option("--max-batch", "most pictures at once (default: 1)", _number(1, 256), default=1,
+           metavar="N"),
+    Option("--workspace", "most scratch memory of a layer", _number(1, 999_999), metavar="MIB"),
+    Option("--opt-level", "how long to look for fast kernels, 0 to 5; rtx looks on the GPU's "
+           "machine", _number(0, 5), metavar="N"),
+    Option("--timing-cache", "tensorrt: file that keeps what was timed for the next build", Path,
+           metavar="FILE"),
+    Option("--keep-onnx", "also write the typed ONNX behind the engine (replaced if there)", Path,
+           metavar="FILE"),
+    Option("--layer-info", "write the engine's layers as JSON; needs a GPU", Path, metavar="FILE"),
+    Option("--verbose", "print the same build as a call of trtexec", bool, default=False),
+)  # fmt: skip

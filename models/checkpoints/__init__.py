@@ -1,0 +1,1 @@
+"""Weights on disk: safe reading, writing, downloads by pinned hash, the shipped zoo."""

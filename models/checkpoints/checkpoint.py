@@ -1,0 +1,250 @@
+"""Reading and writing checkpoints. They are untrusted: nothing in them is ever executed.
+
+Formats read: the released ``.h5`` (a ``torch.save`` of ``{"model": state_dict}``), plain state
+dicts (``.pth``, ``.pt``), and ``.safetensors``, which is also what is written. What a file may be
+is decided in `checkpoint_files`, what its tensors may be, here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..network.registry import build_generator, get_backbone
+from .files import read_tensors, shown
+from .sources import resolve_source
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ..network.generator import Generator
+
+_WRAPPER = "module."  # nn.DataParallel's prefix
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights and what they are.
+
+    Attributes:
+        backbone: Found from the names of the tensors.
+        decoder_norm: ``batch`` or ``instance``, found likewise.
+        norm: The mode the weights were trained for: ``frozen`` or ``live``.
+        state: Name -> dense CPU tensor, float32 (int64 for ``num_batches_tracked``), in memory of
+            its own; aliases and wrapper prefixes removed.
+        sha256: Of the file as read.
+        source: ``zoo:<backbone>``, ``released``, or the file's path.
+        metadata: Text stored in a ``.safetensors`` header; empty for other formats.
+    """
+
+    backbone: str
+    decoder_norm: str
+    norm: str
+    state: Mapping[str, Tensor]
+    sha256: str
+    source: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def dead_features(self) -> bool:
+        """Whether the backbone's unused layers are stored."""
+        first_dead = get_backbone(self.backbone).live_features
+        return any(name.startswith(f"fpn.features.{first_dead}.") for name in self.state)
+
+
+def load_checkpoint(source: str, *, backbone: str | None = None) -> Checkpoint:
+    """Read a checkpoint and check that it is one of our networks, complete and finite.
+
+    Args:
+        source: A path, ``zoo:<backbone>``, or ``released`` (downloads ``fpn_mobilenet.h5``).
+        backbone: What the caller expects, if anything.
+
+    Raises:
+        FileNotFoundError: nothing there.
+        ValueError: truncated, not a checkpoint, holding code, another network's, another
+            backbone's, with missing, misshapen or odd tensors (sparse, quantised, integers, ...),
+            with NaN, with negative variances, or with a header that contradicts the tensors.
+    """
+    path = resolve_source(source)
+    state, metadata = read_tensors(path)
+    state = _plain_names(state)
+    found = _recognise(state, path)
+    if backbone is not None and backbone != found:
+        raise ValueError(
+            f"{path}: holds a {found} checkpoint, not {backbone}; "
+            f"use --backbone {found} or another --checkpoint"
+        )
+    decoder_norm = "batch" if "fpn.td1.1.weight" in state else "instance"
+    norm = metadata.get("norm", "frozen" if decoder_norm == "batch" else "live")
+    _check_metadata(metadata, {"backbone": found, "decoder_norm": decoder_norm}, norm, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    checkpoint = Checkpoint(found, decoder_norm, norm, state, digest, source, metadata)
+    return dataclasses.replace(checkpoint, state=_checked_tensors(checkpoint, path))
+
+
+def generator_from(checkpoint: Checkpoint, *, norm: str | None = None) -> Generator:
+    """The generator in eval mode with the checkpoint's weights and norm mode (or ``norm``)."""
+    from ..network.norm import set_norm_mode
+
+    generator = build_generator(
+        checkpoint.backbone,
+        decoder_norm=checkpoint.decoder_norm,
+        dead_features=checkpoint.dead_features,
+    )
+    generator.load_state_dict(dict(checkpoint.state))
+    set_norm_mode(generator, norm or checkpoint.norm)
+    return generator.eval()
+
+
+def save_checkpoint(
+    generator: Generator, path: Path, *, norm: str, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write ``.safetensors`` whole or not at all, with backbone, norms and ``metadata``.
+
+    Raises:
+        ValueError: another suffix, or ``norm`` is neither ``frozen`` nor ``live``.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    from safetensors.torch import save
+
+    from ..network.norm import NORM_MODES
+
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: checkpoints are written as .safetensors; change the suffix")
+    if norm not in NORM_MODES:
+        raise ValueError(f"norm must be frozen or live, not {norm!r}")
+    header = {
+        **(metadata or {}),
+        "backbone": generator.backbone,
+        "decoder_norm": generator.decoder_norm,
+        "norm": norm,
+        "format": "edgedeblur",
+    }
+    tensors = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
+    payload = save(tensors, header)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".partial-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(payload)
+        os.chmod(temporary, 0o644)  # noqa: PTH101 - mkstemp makes it private
+        os.replace(temporary, path)  # noqa: PTH105
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise OSError(f"cannot write {path} ({error.strerror})") from error
+
+
+def _plain_names(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove DataParallel's prefix and the second names (``fpn.encK.*``) of backbone layers."""
+    names = [str(name) for name in state]
+    prefix = _WRAPPER if names and all(name.startswith(_WRAPPER) for name in names) else ""
+    plain = {str(name)[len(prefix) :]: tensor for name, tensor in state.items()}
+    return {name: t for name, t in plain.items() if not name.startswith("fpn.enc")}
+
+
+def _recognise(state: Mapping[str, Any], path: Path) -> str:
+    if "fpn.features.0.0.weight" in state and "head1.block0.weight" in state:
+        return "mobilenet"
+    if "fpn.features.0.0.weight" in state and "head1.block0.depthwise.weight" in state:
+        return "mobilenet_dsc"
+    other = "no DeblurGAN-v2 pyramid over MobileNet"
+    if any(name.startswith("fpn.inception") for name in state):
+        other = "the Inception-ResNet-v2 generator, which is not supported"
+    some = ", ".join(shown(name, 60) for name in list(state)[:3]) or "no tensors"
+    raise ValueError(f"{path}: {other} (it holds {some}, ...)")
+
+
+def _check_metadata(
+    metadata: Mapping[str, str], found: Mapping[str, str], norm: str, path: Path
+) -> None:
+    """The header must agree with what the tensors' names tell (``found``)."""
+    from ..network.norm import NORM_MODES
+
+    for key, actual in found.items():
+        said = metadata.get(key, actual)
+        if said != actual:
+            raise ValueError(
+                f"{path}: its header says {key} {shown(said, 40)!r}, but its tensors are those of "
+                f"{actual!r}; save it again with the right header"
+            )
+    if norm not in NORM_MODES:
+        raise ValueError(
+            f"{path}: its header says norm {shown(norm, 40)!r}, which is neither "
+            f"{' nor '.join(map(repr, NORM_MODES))}; save it again with the mode it was trained for"
+        )
+
+
+def _checked_tensors(checkpoint: Checkpoint, path: Path) -> dict[str, Tensor]:
+    """All tensors that the network has, none more, as `Checkpoint.state` promises them."""
+    generator = build_generator(
+        checkpoint.backbone,
+        decoder_norm=checkpoint.decoder_norm,
+        dead_features=checkpoint.dead_features,
+    )
+    expected = {name: tuple(t.shape) for name, t in generator.state_dict().items()}
+    missing = sorted(set(expected) - set(checkpoint.state))
+    extra = sorted(set(checkpoint.state) - set(expected))
+    if missing or extra:
+        raise ValueError(
+            f"{path}: not a complete {checkpoint.backbone} checkpoint "
+            f"(missing: {_some(missing)}; unknown: {_some(extra)})"
+        )
+    return {
+        name: _checked_tensor(checkpoint.state[name], name, shape, path)
+        for name, shape in expected.items()
+    }
+
+
+def _checked_tensor(tensor: object, name: str, shape: tuple[int, ...], path: Path) -> Tensor:
+    import torch
+
+    counter = name.endswith("num_batches_tracked")
+    allowed = (torch.int64,) if counter else (torch.float32, torch.float16, torch.bfloat16)
+    # Subclasses may do anything in place of the operations below.
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+        raise ValueError(f"{path}: {name} is of type {type(tensor).__name__}, not a plain tensor")
+    assert isinstance(tensor, torch.Tensor)
+    if oddity := _oddity(tensor, allowed):
+        kinds = ", ".join(str(kind).removeprefix("torch.") for kind in allowed)
+        raise ValueError(
+            f"{path}: {name} is {oddity}; only dense tensors of {kinds} are read here, "
+            "so convert it and save it again"
+        )
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{path}: {name} has shape {tuple(tensor.shape)}, expected {shape}")
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{path}: {name} holds NaN or infinity; use another checkpoint")
+    if name.endswith("running_var") and (tensor < 0).any():
+        raise ValueError(f"{path}: {name} holds negative variances; use another checkpoint")
+    # A copy, as tensors of a .safetensors file otherwise change with the file.
+    wanted = torch.int64 if counter else torch.float32
+    return tensor.detach().to(wanted, copy=True, memory_format=torch.contiguous_format)
+
+
+def _oddity(tensor: Tensor, allowed: tuple[torch.dtype, ...]) -> str | None:
+    """What keeps a tensor from being dense numbers of an allowed type on the CPU."""
+    import torch
+
+    if tensor.is_nested:
+        return "nested"
+    if tensor.is_quantized:
+        return f"quantised ({tensor.dtype})"
+    if tensor.layout is not torch.strided:
+        return f"sparse ({tensor.layout})"
+    if tensor.device.type != "cpu":
+        return f"on the device {tensor.device.type!r}, without its numbers"
+    if tensor.dtype not in allowed:
+        return f"of type {str(tensor.dtype).removeprefix('torch.')}"
+    return None
+
+
+def _some(names: list[str]) -> str:
+    first = ", ".join(shown(name, 60) for name in names[:3])
+    return f"{first} and {len(names) - 3} more" if len(names) > 3 else first or "none"

@@ -1,0 +1,102 @@
+"""Where checkpoints come from: the shipped zoo, a file, or the released weights' addresses."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..network.registry import backbone_names
+from .download import Progress, download
+
+_ZOO = Path(__file__).parent.parent / "zoo"
+
+
+@dataclass(frozen=True)
+class ReleasedFile:
+    """A file that others published, pinned by size and hash."""
+
+    name: str
+    addresses: tuple[str, ...]
+    size_bytes: int
+    sha384: str
+
+
+# Addresses, size and hash as in OpenVINO's Open Model Zoo, models/public/deblurgan-v2/model.yml
+# (2022.1); the Drive id is the one in the README of github.com/VITA-Group/DeblurGANv2.
+RELEASED = ReleasedFile(
+    name="fpn_mobilenet.h5",
+    addresses=(
+        "https://storage.openvinotoolkit.org/repositories/open_model_zoo/public/2022.1/"
+        "deblurgan-v2/ckpt/fpn_mobilenet.h5",
+        "https://drive.usercontent.google.com/download"
+        "?id=1JhnT4BBeKBBSLqTo6UsJ13HeBXevarrU&export=download&confirm=t",
+    ),
+    size_bytes=13_505_344,
+    sha384=(
+        "93bd1ef8e8d6cc190a3310db6b556aee2df42a294b7015f689237cb1a1cad1f9"
+        "327b9369e530804f8369195d4b286386"
+    ),
+)
+
+
+def zoo_path(backbone: str) -> Path:
+    """Where the shipped checkpoint of a backbone lies, or would lie."""
+    return _ZOO / f"{backbone}.safetensors"
+
+
+def default_source(backbone: str) -> str:
+    """The zoo's checkpoint for a backbone.
+
+    Raises:
+        ValueError: none is shipped; the message says how to get one.
+    """
+    if backbone in backbone_names() and zoo_path(backbone).exists():
+        return f"zoo:{backbone}"
+    hint = "--checkpoint FILE with your own weights"
+    if backbone == "mobilenet":
+        hint = "--checkpoint released (downloads fpn_mobilenet.h5, 13.5 MB), or " + hint
+    raise ValueError(f"no checkpoint is shipped for {backbone!r}; use {hint}")
+
+
+def resolve_source(source: str, *, progress: Progress | None = None) -> Path:
+    """The file behind a source; ``released`` is downloaded into the cache if it is not there.
+
+    Raises:
+        FileNotFoundError: no such file or zoo entry.
+        OSError: the download failed; see `download.download`.
+    """
+    if source == "released":
+        target = cache_folder() / RELEASED.name
+        download(
+            RELEASED.addresses, target, RELEASED.size_bytes, RELEASED.sha384, progress=progress
+        )
+        return target
+    if source.startswith("zoo:"):
+        path = zoo_path(source.removeprefix("zoo:"))
+        if not path.exists():
+            shipped = ", ".join(f"zoo:{p.stem}" for p in sorted(_ZOO.glob("*.safetensors")))
+            raise FileNotFoundError(f"{source}: not shipped; there is {shipped or 'none'}")
+        return path
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"checkpoint {source}: {_not_a_file(path)}; give a file, zoo:<backbone> or released"
+        )
+    return path
+
+
+def _not_a_file(path: Path) -> str:
+    if path.is_dir():
+        return "is a folder"
+    if path.is_symlink() and not path.exists():
+        return f"is a link to {os.readlink(path)}, which is not there"  # noqa: PTH115 - any text
+    return "is not a regular file" if path.exists() else "no such file"
+
+
+def cache_folder() -> Path:
+    """``$EDGEDEBLUR_CACHE``, else the user's cache folder."""
+    if chosen := os.environ.get("EDGEDEBLUR_CACHE"):
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "edgedeblur"

@@ -1,0 +1,1 @@
+"""The generator: feature pyramid, backbones, norms, and what is counted of them."""

@@ -1,0 +1,1 @@
+"""Post-training quantisation of ONNX, TFLite and Core ML models."""

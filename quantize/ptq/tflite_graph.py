@@ -1,0 +1,245 @@
+"""Post-training quantisation of a TFLite graph by ai-edge-quantizer, with ranges of our own.
+
+Calibration runs on the ONNX graph of the same network (`ranges.Watcher` keeps 64 pictures at 720p
+within memory, which LiteRT's interpreter cannot: it would have to keep every tensor). Layers carry
+the same names in both graphs, and what lies between layers is found by what goes into it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...runtimes.optional import require
+from ...runtimes.run_tflite.tflite_file import CONVOLUTIONS, TfliteFile
+from ...runtimes.sdk_errors import quiet_library
+from ..recipe import Recipe
+from .observers import Range
+from .onnx_graph import choose_ranges, kept_nodes, layers, quantised_weight, weight_scale
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+    from ..pipeline import Quantised
+
+_MOVES = ("PAD", "SLICE", "STRIDED_SLICE", "DEPTH_TO_SPACE", "RESIZE_NEAREST_NEIGHBOR")
+_ONNX_MOVES = ("Pad", "Slice", "DepthToSpace", "Resize")
+_ONNX_ACTIVATIONS = ("Relu", "Clip")
+_TWINS = {"ADD": "Add", "CONCATENATION": "Concat"}
+
+
+def quantise_tflite(file: TfliteFile, done: Quantised, recipe: Recipe) -> TfliteFile:
+    """The float file as the recipe says.
+
+    Args:
+        file: From `export.tflite_graph.to_operators`, before it gets a picture border; changed if
+            the recipe corrects biases.
+        done: The same network in ONNX, calibrated.
+        recipe: What to do.
+
+    Raises:
+        ValueError: the recipe equalises layers, or the two graphs are not the same network.
+    """
+    if recipe.equalise:
+        raise ValueError("TFLite files are not equalised; use a recipe with 'equalise' false")
+    kept = kept_operators(file, done.source, recipe)
+    if recipe.correct_bias:
+        correct_tflite_biases(file, done, kept)
+    found: dict[str, Any] | None = None
+    if recipe.scheme.activation_bits is not None:
+        ranges = tensor_ranges(file, done.source, choose_ranges(done.stats, recipe), kept)
+        found = {name: _extremes(*ends, symmetric=recipe.scheme.symmetric)
+                 for name, ends in ranges.items()}  # fmt: skip
+    return TfliteFile(_quantised(file, found, recipe, kept))
+
+
+def _extremes(low: float, high: float, *, symmetric: bool) -> dict[str, np.ndarray]:
+    """A range as ai-edge-quantizer keeps it; a symmetric one puts the zero point at 0."""
+    if symmetric:
+        low, high = -max(-low, high), max(-low, high)
+    shape = (1, 1, 1, 1)
+    return {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
+
+
+def _quantised(
+    file: TfliteFile, ranges: dict[str, Any] | None, recipe: Recipe, kept: Sequence[str]
+) -> bytes:
+    with quiet_library():
+        quantizer = require("ai_edge_quantizer.quantizer", extra="tflite")
+        types = require("ai_edge_quantizer.qtyping", extra="tflite")
+        every = types.TFLOperationName.ALL_SUPPORTED
+        grain = types.QuantGranularity
+        work = quantizer.Quantizer(bytearray(file.pack()))
+        scheme = recipe.scheme
+        settings = {
+            "regex": ".*",
+            "operation_name": every,
+            "weight_num_bits": 8,
+            "weight_granularity": grain.CHANNELWISE if scheme.per_channel else grain.TENSORWISE,
+        }
+        if scheme.activation_bits is None:
+            settings["num_bits"] = settings.pop("weight_num_bits")
+            settings["granularity"] = settings.pop("weight_granularity")
+            work.add_weight_only_config(**settings)
+        else:
+            work.add_static_config(**settings, activation_num_bits=scheme.activation_bits)
+        for border in (types.TFLOperationName.INPUT, types.TFLOperationName.OUTPUT):
+            work.update_quantization_recipe(
+                regex=".*", operation_name=border, algorithm_key="no_quantize"
+            )
+        for name in kept:
+            # An operator's scope is the names of its outputs, each with a semicolon.
+            pattern = f"^{re.escape(name)};?$"
+            work.update_quantization_recipe(
+                regex=pattern, operation_name=every, algorithm_key="no_quantize"
+            )
+        with contextlib.redirect_stderr(io.StringIO()):  # one of its bars has no switch
+            done = work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
+    return bytes(done.quantized_model)
+
+
+def kept_operators(file: TfliteFile, model: ModelProto, recipe: Recipe) -> list[str]:
+    """Names of the operators that stay float, by their outputs.
+
+    Those are the recipe's layers, all from the tanh on, the scaling of the picture, and what only
+    moves values to where they are wanted in float.
+
+    Raises:
+        ValueError: as `ptq_onnx.kept_nodes`.
+    """
+    nodes = kept_nodes(model, recipe)
+    kept = {layer for layer, node in layers(model).items() if node in nodes}
+    scaled = {int(file.graph.inputs[0])}
+    tail = False
+    users: dict[int, list[str]] = {}
+    for operator in file.operators:
+        name, kind = file.name(int(operator.outputs[0])), file.kind(operator)
+        tail = tail or kind == "TANH"
+        if int(operator.inputs[0]) in scaled and kind in ("MUL", "SUB", "ADD"):
+            scaled.add(int(operator.outputs[0]))
+            kept.add(name)
+        if tail:
+            kept.add(name)
+        for tensor in operator.inputs:
+            users.setdefault(int(tensor), []).append(name)
+    for operator in reversed(file.operators):
+        written = int(operator.outputs[0])
+        if file.kind(operator) in _MOVES and kept.issuperset(users.get(written, [])):
+            kept.add(file.name(written))
+    return sorted(kept)
+
+
+def tensor_ranges(
+    file: TfliteFile, model: ModelProto, ranges: Mapping[str, Range], kept: Sequence[str]
+) -> dict[str, Range]:
+    """The range of every activation of the file, by tensor name; ``ranges`` are ONNX's.
+
+    Raises:
+        ValueError: an operator that is to be quantised has no counterpart in the ONNX graph.
+    """
+    twin = _Twin(model)
+    stands: dict[int, str] = {int(file.graph.inputs[0]): model.graph.input[0].name}
+    found: dict[str, Range] = {}
+    for operator in file.operators:
+        written, kind = int(operator.outputs[0]), file.kind(operator)
+        name = file.name(written)
+        sources = [stands[int(i)] for i in operator.inputs if int(i) in stands]
+        fused = _has_activation(operator)
+        if kind in CONVOLUTIONS:
+            stands[written] = twin.layer(name, fused=fused)
+        elif kind in _TWINS and name not in kept:
+            stands[written] = twin.joined(_TWINS[kind], sources, fused=fused)
+        elif kind in ("RELU", "RELU6"):
+            stands[written] = twin.activated(sources[0])
+        elif sources:  # moved values, the scaled picture, and the float tail
+            stands[written] = sources[0]
+        found[name] = ranges[stands[written]]
+    found[file.name(int(file.graph.inputs[0]))] = ranges[model.graph.input[0].name]
+    return found
+
+
+def _has_activation(operator: Any) -> bool:  # noqa: ANN401 - schema object
+    return bool(getattr(operator.builtinOptions, "fusedActivationFunction", 0))
+
+
+class _Twin:
+    """The ONNX graph, asked for tensors by what goes into the node that makes them."""
+
+    def __init__(self, model: ModelProto) -> None:
+        nodes = list(model.graph.node)
+        names = {node: layer for layer, node in layers(model).items()}
+        self._layers = {names[node.name]: node for node in nodes if node.name in names}
+        self._makers = {node.output[0]: node for node in nodes}
+        self._joined = {
+            (node.op_type, tuple(self._origin(name) for name in node.input)): node
+            for node in nodes
+            if node.op_type in _TWINS.values()
+        }
+        self._after = {
+            self._origin(node.input[0]): node.output[0]
+            for node in nodes
+            if node.op_type in _ONNX_ACTIVATIONS
+        }
+
+    def layer(self, name: str, *, fused: bool) -> str:
+        """What a convolution writes, after the activation that is fused into it."""
+        if name not in self._layers:
+            raise ValueError(f"layer {name} is not in the calibrated ONNX graph")
+        return self._result(self._layers[name], fused=fused)
+
+    def joined(self, kind: str, sources: Sequence[str], *, fused: bool) -> str:
+        """What a node of that kind makes of these tensors, in this order or the reverse."""
+        for order in (tuple(sources), tuple(reversed(sources))):
+            node = self._joined.get((kind, tuple(self._origin(name) for name in order)))
+            if node is not None:
+                return self._result(node, fused=fused)
+        raise ValueError(f"the calibrated ONNX graph has no {kind} of {', '.join(sources)}")
+
+    def _origin(self, name: str) -> str:
+        """Where moved values come from."""
+        while name in self._makers and self._makers[name].op_type in _ONNX_MOVES:
+            name = self._makers[name].input[0]
+        return name
+
+    def activated(self, source: str) -> str:
+        """What the activation makes of a tensor."""
+        return self._after[source]
+
+    def _result(self, node: NodeProto, *, fused: bool) -> str:
+        return self._after[node.output[0]] if fused else node.output[0]
+
+
+def correct_tflite_biases(file: TfliteFile, done: Quantised, kept: Sequence[str]) -> None:
+    """`ptq_onnx.correct_biases` on the file's own weights and biases, in place."""
+    inputs = dict(_layer_inputs(done.source))
+    for operator in file.operators:
+        kind, name = file.kind(operator), file.name(int(operator.outputs[0]))
+        if kind not in ("CONV_2D", "DEPTHWISE_CONV_2D") or name in kept:
+            continue
+        seen = done.stats.get(inputs[name])
+        weight, bias = (file.constant(int(operator.inputs[place])) for place in (1, 2))
+        if seen is None or weight is None or bias is None:
+            continue
+        axis = 0 if kind == "CONV_2D" else 3  # (out, row, column, in) or (1, row, column, channel)
+        shape = [1, 1, 1, 1]
+        shape[axis] = -1
+        scale = weight_scale(weight, axis)
+        error = quantised_weight(weight, scale, axis) * scale.reshape(shape) - weight
+        if kind == "CONV_2D":
+            shift = np.einsum("oyxc,c->o", error, seen.means)
+        else:
+            shift = error.sum(axis=(0, 1, 2)) * seen.means
+        file.set_constant(int(operator.inputs[2]), (bias - shift).astype(np.float32))
+
+
+def _layer_inputs(model: ModelProto) -> Iterator[tuple[str, str]]:
+    """(layer, name of the tensor it reads)."""
+    names = {node: layer for layer, node in layers(model).items()}
+    for node in model.graph.node:
+        if node.name in names:
+            yield names[node.name], node.input[0]

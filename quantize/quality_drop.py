@@ -1,0 +1,83 @@
+"""What quantisation cost, against sharp pictures and against the float network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..runtimes.compare import energy_snr_db, psnr_db, residual_energy, ssim
+from ..runtimes.pictures.sample_inputs import Probe, to_uint8
+
+Infer = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Drop:
+    """The quantised network against the float one on pictures whose sharp side is known.
+
+    dB on uint8 RGB, means over pictures unless said; a positive drop is a loss.
+
+    Attributes:
+        pictures: How many.
+        psnr_drop_db: Float's PSNR against sharp, minus the quantised one's.
+        ssim_drop: The same in SSIM.
+        psnr_to_float_db: Quantised against float, of the pictures' mean squared error.
+        residual_snr_db: The same on what the network adds to its input (floats).
+        worst_picture: Where the drop is largest.
+        worst_drop_db: That drop.
+    """
+
+    pictures: int
+    psnr_drop_db: float
+    ssim_drop: float
+    psnr_to_float_db: float
+    residual_snr_db: float
+    worst_picture: str
+    worst_drop_db: float
+
+
+def float_outputs(infer: Infer, probes: Sequence[Probe]) -> list[np.ndarray]:
+    """The float network's answers, once for all comparisons."""
+    return [infer(probe.image).copy() for probe in probes]
+
+
+def measure_drop(infer: Infer, floats: Sequence[np.ndarray], probes: Sequence[Probe]) -> Drop:
+    """Compare a quantised network with the float one's answers.
+
+    Raises:
+        ValueError: no pictures, one without a sharp side, or an answer that is not finite.
+    """
+    if not probes:
+        raise ValueError("a drop needs at least one picture")
+    drops: list[tuple[float, str]] = []
+    ssims: list[float] = []
+    signal = noise = squares = values = 0.0
+    for probe, expected in zip(probes, floats, strict=True):
+        if probe.sharp is None:
+            raise ValueError(f"{probe.name} has no sharp side to compare with")
+        height, width = probe.shown
+        shown = np.s_[:, :, :height, :width]
+        output = infer(probe.image)[shown]
+        energies = residual_energy(output, expected[shown], probe.image[shown])
+        signal, noise = signal + energies[0], noise + energies[1]
+        before, after = to_uint8(expected[shown]), to_uint8(output)
+        drops.append((psnr_db(before, probe.sharp) - psnr_db(after, probe.sharp), probe.name))
+        ssims.append(ssim(before, probe.sharp) - ssim(after, probe.sharp))
+        squares += float(np.sum(np.square(before.astype(np.float64) - after)))
+        values += before.size
+    worst = max(drops)
+    return Drop(
+        pictures=len(drops),
+        psnr_drop_db=float(np.mean([drop for drop, _ in drops])),
+        ssim_drop=float(np.mean(ssims)),
+        psnr_to_float_db=float("inf") if squares == 0 else _psnr(squares / values),
+        residual_snr_db=energy_snr_db(signal, noise),
+        worst_picture=worst[1],
+        worst_drop_db=worst[0],
+    )
+
+
+def _psnr(mean_square: float) -> float:
+    return float(10.0 * np.log10(255.0**2 / mean_square))

@@ -1,0 +1,109 @@
+"""A float artifact as the ground of experiments: candidates made of its graph, and timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...runtimes.artifact import Manifest, read_manifest
+from ...runtimes.optional import require
+from ...runtimes.pictures.sample_inputs import Probe, load_probes
+from ..calibration import CalibrationSet
+from ..pipeline import Quantised, QuantPlan, ort_infer, run_plan
+from ..quality_drop import Infer
+from ..recipe import Recipe
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+RUNTIMES = ("onnxruntime", "openvino")
+_WARMUP = 2
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all experiments on one artifact share.
+
+    Attributes:
+        manifest: Of the float artifact.
+        source: Its graph.
+        probes: The samples at its size.
+        calibration: The pictures that set the ranges.
+        runtime: What times candidates, and answers for them.
+        threads: CPU threads.
+        say: Called with a line at each step.
+    """
+
+    manifest: Manifest
+    source: ModelProto
+    probes: Sequence[Probe]
+    calibration: CalibrationSet
+    runtime: str
+    threads: int
+    say: Callable[[str], None]
+
+    def quantised(self, recipe: Recipe) -> Quantised:
+        """The graph by a recipe, calibrated anew."""
+        plan = QuantPlan(recipe, self.calibration, threads=self.threads, say=self.say)
+        return run_plan(self.source, plan)
+
+    def infer(self, model: ModelProto) -> Infer:
+        """A candidate as a function, in the ground's runtime."""
+        if self.runtime == "openvino":
+            return _openvino_infer(model, self.threads)
+        return ort_infer(model, self.threads)
+
+
+def open_ground(
+    path: Path,
+    calibration: Callable[[tuple[int, int]], CalibrationSet],
+    *,
+    runtime: str,
+    threads: int,
+    say: Callable[[str], None],
+) -> Ground:
+    """Read a float ONNX artifact.
+
+    Raises:
+        FileNotFoundError, ValueError: not such an artifact, or not of a fixed size.
+    """
+    manifest = read_manifest(path)
+    size = manifest.input.size
+    if manifest.target != "onnx-fp32" or size is None or manifest.norm != "frozen":
+        raise ValueError(
+            f"{path}: experiments start from an onnx-fp32 artifact of a fixed size with frozen "
+            "norms; make one with deblur-export --target onnx-fp32"
+        )
+    onnx = require("onnx", extra="onnx")
+    probes = load_probes(size, manifest.size_multiple, dynamic=False)
+    return Ground(manifest, onnx.load(path), probes, calibration(size), runtime, threads, say)
+
+
+def times_in_turns(infers: Sequence[Infer], image: np.ndarray, rounds: int) -> list[float]:
+    """Median milliseconds of each, run in turns so that the machine's drift meets all alike."""
+    taken: list[list[float]] = [[] for _ in infers]
+    for number in range(_WARMUP + rounds):
+        for infer, times in zip(infers, taken, strict=True):
+            infer(image)  # untimed: the one before it left its data in the caches and its threads
+            start = time.perf_counter()
+            infer(image)
+            if number >= _WARMUP:
+                times.append((time.perf_counter() - start) * 1e3)
+    return [float(np.median(times)) for times in taken]
+
+
+def _openvino_infer(model: ModelProto, threads: int) -> Infer:
+    openvino = require("openvino", extra="openvino")
+    core = openvino.Core()
+    compiled = core.compile_model(
+        core.read_model(model.SerializeToString(), b""),
+        "CPU",
+        {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads},
+    )
+    request = compiled.create_infer_request()
+    return lambda image: np.array(next(iter(request.infer({0: image}).values())))

@@ -1,0 +1,85 @@
+"""Finds the recipe: the best ranges first, then the fewest layers in float that will do."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..quality_drop import Drop, float_outputs, measure_drop
+from ..recipe import OBSERVERS, Recipe
+from .candidate_bench import Ground
+from .results_cache import Notebook
+from .sensitivity import LayerCost, Limits, with_kept
+
+# Residual SNR that a correction must gain: one makes every export longer, the other also shuts out
+# TFLite, whose targets refuse equalised recipes.
+WORTH_DB = {"correct_bias": 0.1, "equalise": 0.5}
+
+
+class Search:
+    """One search; everything measured goes to the notebook, so that it can be continued."""
+
+    def __init__(self, ground: Ground, notebook: Notebook, limits: Limits) -> None:
+        self._ground, self._notebook, self._limits = ground, notebook, limits
+        self._floats = float_outputs(ground.infer(ground.source), ground.probes)
+
+    def run(self, best: Recipe, ranking: list[LayerCost]) -> tuple[Recipe, Drop]:
+        """The cheapest recipe within the limits, and its drop.
+
+        Args:
+            best: From `best_ranges`.
+            ranking: Layers, the most worthwhile to spare first.
+
+        Raises:
+            ValueError: even with every ranked layer in float the limits are not met.
+        """
+        drop = self.measure(best)
+        spared: list[str] = []
+        for cost in ranking:
+            if self._limits.met_by(drop):
+                break
+            spared.append(cost.layer)
+            drop = self.measure(with_kept(best, spared))
+            self._ground.say(f"in float: {', '.join(spared)}: {_told(drop)}")
+        if not self._limits.met_by(drop):
+            raise ValueError(
+                f"no recipe keeps the loss under {self._limits.max_drop_db:g} dB and the residual "
+                f"SNR over {self._limits.min_snr_db:g} dB; the last had {_told(drop)}"
+            )
+        for layer in list(spared[:-1]):  # the last was needed: without it the limits were not met
+            fewer = [other for other in spared if other != layer]
+            tried = self.measure(with_kept(best, fewer))
+            if self._limits.met_by(tried):
+                spared, drop = fewer, tried
+        return with_kept(best, spared), drop
+
+    def best_ranges(self, start: Recipe) -> Recipe:
+        """The observer with the highest residual SNR, then each correction that is worth it."""
+        tried = [dataclasses.replace(start, observer=observer) for observer in OBSERVERS]
+        best = max(tried, key=lambda recipe: self.measure(recipe).residual_snr_db)
+        for name, worth in WORTH_DB.items():
+            other = dataclasses.replace(best, **{name: True})
+            gain = self.measure(other).residual_snr_db - self.measure(best).residual_snr_db
+            if gain >= worth:
+                best = other
+        return best
+
+    def measure(self, recipe: Recipe) -> Drop:
+        """A recipe's drop on the samples."""
+        key = _key(recipe)
+
+        def measured() -> dict[str, Any]:
+            self._ground.say(f"measuring {key}")
+            infer = self._ground.infer(self._ground.quantised(recipe).model)
+            return dataclasses.asdict(measure_drop(infer, self._floats, self._ground.probes))
+
+        return Drop(**self._notebook.get(key, measured))
+
+
+def _key(recipe: Recipe) -> str:
+    extras = [name for name in ("correct_bias", "equalise") if getattr(recipe, name)]
+    return " ".join([recipe.name, recipe.observer, *extras, "float:", *recipe.keep])
+
+
+def _told(drop: Drop) -> str:
+    return f"{drop.psnr_drop_db:.4f} dB lost, residual SNR {drop.residual_snr_db:.2f} dB"

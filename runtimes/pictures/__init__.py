@@ -1,0 +1,1 @@
+"""Pictures: reading, writing, metadata, tiling, and batches of files."""

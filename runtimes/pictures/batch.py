@@ -1,0 +1,235 @@
+"""Deblurs pictures one after another and tells where the time went."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..base import Runner
+from ..console import USER_ERRORS, one_line
+from ..sdk_errors import in_our_words
+from .jobs import Job, check_job
+from .read import Picture, read_picture, what_is_lost, write_picture
+from .tiling import Infer, TilingOptions, deblur_picture
+
+SEPARATOR_PX = 4
+
+
+@dataclass(frozen=True)
+class Done:
+    """One finished picture. Times in milliseconds; sizes in pixels.
+
+    ``infer_ms`` is the time inside the runner's ``infer``, summed over the tiles. ``around_ms`` is
+    everything else: ``decode_ms`` (read and decode), ``convert_ms`` (pad, convert, tile, blend)
+    and ``encode_ms`` (encode and write). ``infer_ms`` is None if the runner only imitates its
+    runtime, whose time it would be. The first picture's times include what the libraries
+    load and set up at their first call.
+    """
+
+    job: Job
+    height: int
+    width: int
+    bits: int
+    tiles: int
+    decode_ms: float
+    convert_ms: float
+    infer_ms: float | None
+    encode_ms: float
+    remarks: tuple[str, ...]
+
+    @property
+    def around_ms(self) -> float:
+        """Time outside inference."""
+        return self.decode_ms + self.convert_ms + self.encode_ms
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        beside = self.job.side_by_side
+        times = ("decode_ms", "convert_ms", "encode_ms", "around_ms")
+        return {
+            "input": str(self.job.source),
+            "output": str(self.job.target),
+            "side_by_side": None if beside is None else str(beside),
+            "height": self.height,
+            "width": self.width,
+            "bits": self.bits,
+            "tiles": self.tiles,
+            "infer_ms": None if self.infer_ms is None else round(self.infer_ms, 3),
+            **{name: round(getattr(self, name), 3) for name in times},
+            "remarks": list(self.remarks),
+        }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One picture that could not be done, and why, on one line."""
+
+    source: Path
+    reason: str
+
+    def __str__(self) -> str:
+        """``file: reason``; most reasons name their file already."""
+        named = str(self.source) in self.reason
+        return self.reason if named else f"{self.source}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for all pictures of a run."""
+
+    options: TilingOptions = field(default_factory=TilingOptions)
+    quality: int = 95
+
+
+def check_jobs(jobs: Sequence[Job], *, force: bool) -> tuple[list[Job], list[Failure]]:
+    """Part the jobs whose outputs can be written from those that cannot."""
+    ready: list[Job] = []
+    failures: list[Failure] = []
+    for job in jobs:
+        try:
+            check_job(job, force=force)
+            ready.append(job)
+        except OSError as error:
+            failures.append(Failure(job.source, one_line(error)))
+    return ready, failures
+
+
+def run_jobs(
+    runner: Runner,
+    jobs: Sequence[Job],
+    settings: Settings,
+    *,
+    report: Callable[[Done], None],
+    progress: Callable[[float, float], None],
+) -> tuple[list[Done], list[Failure]]:
+    """Do every job; a picture that fails does not stop the others.
+
+    Args:
+        runner: An open runner.
+        jobs: Checked by `check_jobs`.
+        settings: See `Settings`.
+        report: Called after each finished picture.
+        progress: Called with (done, in all): tiles of a single picture, else pictures, where a
+            tile counts as its share of one.
+    """
+    finished: list[Done] = []
+    failures: list[Failure] = []
+    alone = len(jobs) == 1
+    for i, job in enumerate(jobs):
+
+        def tiles(done: int, total: int, i: int = i) -> None:
+            progress(*((done, total) if alone else (i + done / total, len(jobs))))
+
+        try:
+            done = run_job(runner, job, settings, tiles)
+        except Exception as error:
+            told = error if isinstance(error, USER_ERRORS) else in_our_words(error, str(job.source))
+            if told is None or os.environ.get("EDGEDEBLUR_DEBUG"):
+                raise
+            failures.append(Failure(job.source, one_line(told)))
+            progress(i + 1, len(jobs))
+            continue
+        finished.append(done)
+        report(done)
+    return finished, failures
+
+
+def run_job(
+    runner: Runner, job: Job, settings: Settings, progress: Callable[[int, int], None]
+) -> Done:
+    """Read, deblur and write one picture.
+
+    Raises:
+        ValueError: it cannot be read, does not suit the artifact, or the format cannot hold it.
+        OSError: reading or writing failed; nothing is left half-written.
+    """
+    clock = time.perf_counter
+    begin = clock()
+    picture = read_picture(job.source)
+    decoded = clock()
+    infer = _Stopwatch(runner.infer)
+    sharp = _deblur(runner, infer, picture, settings, progress)
+    deblurred = clock()
+    _write(picture, sharp, job, settings)
+    encoded = clock()
+    infer_ms = infer.seconds * 1e3
+    return Done(
+        job=job,
+        height=sharp.shape[0],
+        width=sharp.shape[1],
+        bits=picture.bits,
+        tiles=infer.calls,
+        decode_ms=(decoded - begin) * 1e3,
+        convert_ms=(deblurred - decoded) * 1e3 - infer_ms,
+        infer_ms=None if runner.emulated else infer_ms,
+        encode_ms=(encoded - deblurred) * 1e3,
+        remarks=_remarks(picture, job, runner, infer.calls),
+    )
+
+
+def _deblur(
+    runner: Runner,
+    infer: Infer,
+    picture: Picture,
+    settings: Settings,
+    progress: Callable[[int, int], None],
+) -> np.ndarray:
+    return deblur_picture(
+        infer,
+        picture.pixels,
+        size=runner.size,
+        multiple=runner.manifest.size_multiple,
+        receptive_radius_px=runner.manifest.receptive_radius_px,
+        options=settings.options,
+        progress=progress,
+    )
+
+
+def _write(picture: Picture, sharp: np.ndarray, job: Job, settings: Settings) -> None:
+    result = dataclasses.replace(picture, pixels=sharp)
+    write_picture(result, job.target, quality=settings.quality)
+    if job.side_by_side is not None:
+        write_picture(side_by_side(picture, result), job.side_by_side)
+
+
+def side_by_side(before: Picture, after: Picture) -> Picture:
+    """Before on the left, after on the right, a white line of `SEPARATOR_PX` between; no alpha."""
+    line = np.full_like(before.pixels[:, :1], np.iinfo(before.pixels.dtype).max)
+    line = np.repeat(line, SEPARATOR_PX, axis=1)
+    pixels = np.concatenate([before.pixels, line, after.pixels], axis=1)
+    return Picture(pixels, grey=before.grey, icc=before.icc)
+
+
+def _remarks(picture: Picture, job: Job, runner: Runner, tiles: int) -> tuple[str, ...]:
+    remarks = [*picture.remarks, *what_is_lost(picture, job.target)]
+    if picture.bits > 8 and runner.manifest.input.dtype == "uint8":
+        remarks.append(f"the artifact takes and gives 8 bits per colour, not {picture.bits}")
+    if tiles > 1 and runner.manifest.norm == "live":
+        remarks.append(
+            f"cut into {tiles} tiles, each with its own live statistics, so seams may show; "
+            "an artifact with frozen norms has none"
+        )
+    return tuple(remarks)
+
+
+class _Stopwatch:
+    """Calls ``infer`` and sums the time spent inside it."""
+
+    def __init__(self, infer: Infer) -> None:
+        self._infer = infer
+        self.seconds = 0.0
+        self.calls = 0
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        begin = time.perf_counter()
+        result = self._infer(image)
+        self.seconds += time.perf_counter() - begin
+        self.calls += 1
+        return result

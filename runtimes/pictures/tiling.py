@@ -1,0 +1,181 @@
+"""Pictures of any size through a network of one size: pad, tile, blend, crop.
+
+Shapes: H, W = pixels of the picture; h, w = pixels of a tile; 3 = RGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .tile_plan import PAPER, TilePlan, TilingOptions, axis_weights, plan_tiles
+
+__all__ = ["Infer", "Progress", "TilingOptions", "deblur_picture"]
+
+Infer = Callable[[np.ndarray], np.ndarray]
+Progress = Callable[[int, int], None]
+
+
+def deblur_picture(
+    infer: Infer,
+    picture: np.ndarray,
+    *,
+    size: tuple[int, int] | None,
+    multiple: int,
+    receptive_radius_px: int | None,
+    options: TilingOptions,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Deblur a whole picture of any size, from 1x1 on.
+
+    Protocol ``edge`` reflects the picture's right and bottom edge up to the next multiple (or the
+    artifact's size), tiles where the picture is larger than a tile, and rounds to nearest.
+
+    Protocol ``paper`` repeats DeblurGAN-v2's ``predict.py``: normalise to [-1, 1], **then** pad
+    with zeros, which are mid-grey and not black, right and bottom to ``(side // 32 + 1) * 32``;
+    one pass; ``(x + 1) / 2 * 255`` in float32, truncated. Truncation darkens: even a network that
+    changes nothing returns 103 of the 256 grey levels one lower. 8-bit pictures only; never tiles.
+
+    Only one row of tiles is held in float32, never the whole picture.
+
+    Args:
+        infer: Takes and returns float32 (1, 3, h, w) in [-1, 1]; its input buffer is filled anew
+            for each tile, and its output is used up before the next call.
+        picture: uint8 or uint16 (H, W, 3), RGB.
+        size: Fixed ``(height, width)`` that ``infer`` takes, or None for any multiple.
+        multiple: Sides and shifts that the network commutes with, 32.
+        receptive_radius_px: How far an output pixel sees; None: the whole picture (live norms).
+        options: See `TilingOptions`.
+        progress: Called with (tiles done, tiles in all) after each tile.
+
+    Returns:
+        The same shape and dtype.
+
+    Raises:
+        TypeError: not a uint8 or uint16 array.
+        ValueError: wrong shape, or the options do not fit the artifact or the picture.
+    """
+    _check(picture, options)
+    height, width = picture.shape[:2]
+    plan = plan_tiles(
+        height,
+        width,
+        size=size,
+        multiple=multiple,
+        receptive_radius_px=receptive_radius_px,
+        options=options,
+    )
+    picture = np.ascontiguousarray(picture)
+    report = progress or _ignore
+    if options.protocol == PAPER:
+        result = _deblur_like_paper(infer, picture, plan)
+        report(1, 1)
+        return result
+    source = _pad(picture, plan.padded)
+    if plan.count > 1:
+        return _deblur_tiles(infer, source, picture.shape, plan, receptive_radius_px, report)
+    image = np.empty((1, 3, *plan.padded), np.float32)
+    _to_network(source, image[0])
+    output = infer(image)
+    result = np.empty_like(picture)
+    _to_integers(output[0, :, :height, :width], result)
+    report(1, 1)
+    return result
+
+
+def _ignore(_done: int, _total: int) -> None:
+    """The progress of a caller who wants none."""
+
+
+def _check(picture: np.ndarray, options: TilingOptions) -> None:
+    if picture.dtype != np.uint8 and picture.dtype != np.uint16:
+        raise TypeError(f"a picture must be uint8 or uint16, not {picture.dtype}")
+    if picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+        raise ValueError(f"a picture must have shape (H, W, 3), not {picture.shape}")
+    if options.protocol == PAPER and picture.dtype != np.uint8:
+        raise ValueError("protocol 'paper' is defined for 8-bit pictures; use --protocol edge")
+
+
+def _deblur_tiles(
+    infer: Infer,
+    source: np.ndarray,
+    shape: tuple[int, ...],
+    plan: TilePlan,
+    radius: int | None,
+    report: Callable[[int, int], None],
+) -> np.ndarray:
+    """Blend tiles row by row into an array of ``shape``; ``source`` is the padded picture."""
+    import cv2
+
+    tile_height, tile_width = plan.tile
+    row_weights = axis_weights(plan.rows, tile_height, radius)
+    column_weights = axis_weights(plan.columns, tile_width, radius)
+    image = np.empty((1, 3, tile_height, tile_width), np.float32)
+    # Weighted sums of the rows that the current row of tiles covers, (3, h, padded width).
+    band = np.zeros((3, tile_height, plan.padded[1]), np.float32)
+    result = np.empty(shape, source.dtype)
+    done = 0
+    for i, top in enumerate(plan.rows):
+        for left, columns in zip(plan.columns, column_weights, strict=True):
+            part = source[top : top + tile_height, left : left + tile_width]
+            _to_network(part, image[0])
+            output = infer(image)
+            weights = row_weights[i][:, None] * columns
+            for plane, total in zip(output[0], band, strict=True):
+                cv2.accumulateProduct(plane, weights, total[:, left : left + tile_width])
+            done += 1
+            report(done, plan.count)
+        # No later tile reaches above its own top, so everything up to the next top is final.
+        last = i + 1 == len(plan.rows)
+        finished = tile_height if last else plan.rows[i + 1] - top
+        stop = min(top + finished, shape[0])
+        _to_integers(band[:, : stop - top, : shape[1]], result[top:stop])
+        if not last:
+            band[:, : tile_height - finished] = band[:, finished:].copy()
+            band[:, tile_height - finished :] = 0.0
+    return result
+
+
+def _deblur_like_paper(infer: Infer, picture: np.ndarray, plan: TilePlan) -> np.ndarray:
+    height, width = picture.shape[:2]
+    image = np.zeros((1, 3, *plan.padded), np.float32)
+    # The reference multiplies by the reciprocal; a division would differ in the last bit and,
+    # after truncation, by a whole grey level.
+    pixels = picture.transpose(2, 0, 1).astype(np.float32)
+    pixels -= np.float32(127.5)
+    pixels *= np.reciprocal(np.float32(127.5))
+    image[0, :, :height, :width] = pixels
+    output = infer(image)[0, :, :height, :width]
+    # Clipping guards the cast: outside 0..255 it is undefined. The reference clamps in the network.
+    values = np.clip((output + np.float32(1)) / np.float32(2) * np.float32(255), 0, 255)
+    return np.ascontiguousarray(values.astype(np.uint8).transpose(1, 2, 0))
+
+
+def _pad(picture: np.ndarray, padded: tuple[int, int]) -> np.ndarray:
+    """Reflect right and bottom without repeating the edge; a side of 1 pixel is repeated."""
+    import cv2
+
+    bottom, right = padded[0] - picture.shape[0], padded[1] - picture.shape[1]
+    if not bottom and not right:
+        return picture
+    return cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_REFLECT_101)
+
+
+def _to_network(part: np.ndarray, planes: np.ndarray) -> None:
+    """Integers (h, w, 3) to float32 (3, h, w) in [-1, 1], in place."""
+    import cv2
+
+    half = np.iinfo(part.dtype).max / 2
+    for source, plane in zip(cv2.split(part), planes, strict=True):
+        cv2.addWeighted(source, 1 / half, source, 0.0, -1.0, dst=plane, dtype=cv2.CV_32F)
+
+
+def _to_integers(planes: np.ndarray, part: np.ndarray) -> None:
+    """Float32 (3, h, w) in [-1, 1] to integers (h, w, 3), rounded and clipped, in place."""
+    import cv2
+
+    half = np.iinfo(part.dtype).max / 2
+    kind = cv2.CV_8U if part.dtype == np.uint8 else cv2.CV_16U
+    scaled = [cv2.addWeighted(p, half, p, 0.0, half, dtype=kind) for p in planes]
+    cv2.merge(scaled, dst=part)

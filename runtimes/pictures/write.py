@@ -1,0 +1,193 @@
+"""Writing pictures; the table of what each format holds stands in `imageio`."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import replacing
+from .metadata import EXIF_PREFIX, Picture, tiff_tags_of, with_png_chunks
+
+WRITABLE = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF",
+    ".tiff": "TIFF", ".bmp": "BMP",
+}  # fmt: skip
+_DEEP = ("PNG", "TIFF")
+_WITHOUT_ALPHA = ("JPEG", "BMP")
+_MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}  # libjpeg's and WebP's own limits
+# A JPEG segment counts its bytes in 16 bits, two of them for the count itself.
+_JPEG_EXIF_BYTES = 65533 - len(EXIF_PREFIX)
+
+
+def format_of(path: Path) -> str:
+    """The format that a name's ending asks for.
+
+    Raises:
+        ValueError: none that can be written.
+    """
+    kind = WRITABLE.get(path.suffix.lower())
+    if kind is None:
+        known = ", ".join(WRITABLE)
+        raise ValueError(f"{path}: cannot write {path.suffix or 'no ending'!r}; use one of {known}")
+    return kind
+
+
+def what_is_lost(picture: Picture, path: Path) -> list[str]:
+    """What `write_picture` will leave out at this path, in words; empty if nothing."""
+    kind = format_of(path)
+    lost: list[str] = []
+    if picture.bits == 16 and kind not in _DEEP:
+        lost.append(f"rounded 16 bits to 8, as {kind} holds no more; PNG and TIFF do")
+    if kind == "BMP" and (picture.exif or picture.icc):
+        lost.append("left out EXIF and ICC profile, which BMP cannot hold")
+    if kind == "JPEG" and picture.exif and len(picture.exif) > _JPEG_EXIF_BYTES:
+        lost.append("left out EXIF, as JPEG holds 64 KB of it at most")
+    return lost
+
+
+def write_picture(picture: Picture, path: str | Path, quality: int = 95) -> None:
+    """Write ``picture`` in the format that the ending of ``path`` names, whole or not at all.
+
+    Args:
+        picture: Upright; 16-bit pixels are rounded to 8 bits for JPEG, WebP and BMP, which
+            `what_is_lost` announces.
+        path: An existing file is replaced.
+        quality: 1 to 100, for JPEG (4:4:4) and WebP (lossy); the others are lossless.
+
+    Raises:
+        ValueError: unknown ending, transparency in a format without it, sides beyond the
+            format's limit, or a quality outside 1..100.
+        OSError: the file cannot be written; the old one stays.
+    """
+    path = Path(path)
+    kind = format_of(path)
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality must be 1 to 100, not {quality}")
+    height, width = picture.pixels.shape[:2]
+    if max(height, width) > _MAX_SIDE.get(kind, max(height, width)):
+        raise ValueError(
+            f"{path}: {kind} holds {_MAX_SIDE[kind]} pixels a side, not {height}x{width}; use .png"
+        )
+    array = _channels(picture, path, kind)
+    if kind == "PNG":
+        data = _png(array, picture)
+    elif kind == "TIFF":
+        data = _tiff(array, picture, path)
+    else:
+        data = _by_pillow(array, picture, kind, quality)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _channels(picture: Picture, path: Path, kind: str) -> np.ndarray:
+    """The array to store: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), RGB, depth of the format."""
+    import cv2
+
+    pixels, alpha = picture.pixels, picture.alpha
+    if alpha is not None and kind in _WITHOUT_ALPHA:
+        if alpha.min() < np.iinfo(alpha.dtype).max:
+            raise ValueError(f"{path}: {kind} cannot hold transparency; use .png, .webp or .tif")
+        alpha = None
+    # Rec. 601 luma: equal channels give themselves, and what a network tinted becomes grey again.
+    array = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if picture.grey else pixels
+    if alpha is not None:
+        array = np.dstack([array, alpha])
+    if array.dtype == np.uint16 and kind not in _DEEP:
+        # To nearest: 65535 = 255 * 257.
+        array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if array.dtype == np.uint16 and array.ndim == 3 and array.shape[2] == 2:
+        array = array[..., [0, 0, 0, 1]]  # few programs read 16-bit grey with alpha
+    return array
+
+
+def _by_pillow(array: np.ndarray, picture: Picture, kind: str, quality: int) -> bytes:
+    from PIL import Image
+
+    options: dict[str, Any] = {}
+    if kind != "BMP":
+        exif = picture.exif or b""
+        if kind == "JPEG":
+            exif = EXIF_PREFIX + exif if 0 < len(exif) <= _JPEG_EXIF_BYTES else b""
+        options = {"quality": quality, "icc_profile": picture.icc, "exif": exif}
+    if kind == "JPEG":
+        options["subsampling"] = 0  # 4:4:4: what was just sharpened keeps its colour edges
+    elif kind == "WEBP":
+        options["method"] = 1  # the default, 4, takes twice as long for no smaller file
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def _png(array: np.ndarray, picture: Picture) -> bytes:
+    chunks: list[tuple[bytes, bytes]] = []
+    if picture.icc:
+        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.icc)))
+    if picture.exif:
+        chunks.append((b"eXIf", picture.exif))
+    return with_png_chunks(_png_pixels(array), chunks)
+
+
+def _png_pixels(array: np.ndarray) -> bytes:
+    import cv2
+
+    if array.ndim == 3 and array.shape[2] == 2:  # OpenCV writes no grey with alpha
+        from PIL import Image
+
+        stream = io.BytesIO()
+        Image.fromarray(array).save(stream, "PNG", compress_level=1)
+        return stream.getvalue()
+    if array.ndim == 3:
+        order = cv2.COLOR_RGB2BGR if array.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+        array = cv2.cvtColor(array, order)
+    # On photographs run lengths over the "sub" filter take half the time of deflate's own search
+    # at level 1 and give no larger files.
+    flags = [
+        cv2.IMWRITE_PNG_COMPRESSION, 1,
+        cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB,
+        cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE,
+    ]  # fmt: skip
+    done, encoded = cv2.imencode(".png", array, flags)
+    if not done:
+        raise ValueError(f"a PNG of shape {array.shape} cannot be encoded")
+    return encoded.tobytes()
+
+
+def _tiff(array: np.ndarray, picture: Picture, path: Path) -> bytes:
+    """One uncompressed little-endian strip, which every TIFF reader takes."""
+    from PIL import TiffImagePlugin
+
+    samples = 1 if array.ndim == 2 else array.shape[2]
+    tags: dict[int, Any] = {
+        256: array.shape[1],
+        257: array.shape[0],
+        258: (array.dtype.itemsize * 8,) * samples,
+        259: 1,  # compression: none
+        262: 1 if samples <= 2 else 2,  # 0 is black, or RGB
+        273: 0,  # strip offset; Pillow's directory adds its own length
+        277: samples,
+        278: array.shape[0],
+        279: array.nbytes,
+        284: 1,  # samples side by side
+        339: (1,) * samples,  # unsigned integers
+    }
+    if samples in (2, 4):
+        tags[338] = 2  # alpha, not premultiplied
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    directory.tagtype[273] = 4
+    if picture.icc:
+        directory.tagtype[34675] = 7
+        tags[34675] = picture.icc
+    stream = io.BytesIO()
+    try:
+        for tag, value in {**(tiff_tags_of(picture.exif) if picture.exif else {}), **tags}.items():
+            directory[tag] = value
+        directory.save(stream)
+    except (struct.error, SyntaxError, TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}: TIFF cannot hold its EXIF ({error}); use .png") from error
+    stream.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+    return stream.getvalue()

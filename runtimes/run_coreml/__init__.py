@@ -1,0 +1,1 @@
+"""Core ML: runs packages on a Mac, and interprets them elsewhere."""

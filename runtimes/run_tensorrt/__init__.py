@@ -1,0 +1,1 @@
+"""TensorRT: opens and runs engines on NVIDIA GPUs."""
