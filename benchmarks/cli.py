@@ -210,7 +210,7 @@ def work(arguments: argparse.Namespace) -> int:
 
 
 def _profile(arguments: argparse.Namespace) -> int:
-    from ..runtimes.base import usable_cores
+    from ..runtimes.machine import usable_cores
     from .timing.tflite_profile import profile, report_profile
 
     if len(arguments.engine) != 1 or arguments.engine[0].suffix != ".tflite":
@@ -279,7 +279,7 @@ def _check_usage(arguments: argparse.Namespace) -> None:
 
 
 def _conditions(arguments: argparse.Namespace) -> Conditions:
-    from ..runtimes.base import usable_cores
+    from ..runtimes.machine import usable_cores
     from .result import Conditions
 
     return Conditions(

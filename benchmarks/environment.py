@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import platform
 
-from ..runtimes.base import usable_cores
-from ..runtimes.machine import first_line, machine
+from ..runtimes.machine import first_line, machine, usable_cores
 from ..runtimes.optional import version_of
 from .result import Environment
 

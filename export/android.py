@@ -14,7 +14,7 @@ import numpy as np
 
 from ..runtimes.artifact import Manifest, manifest_path, manifest_text
 from ..runtimes.files import replacing_all
-from ..runtimes.pictures.sample_inputs import load_probes, to_uint8
+from ..runtimes.pictures.sample_inputs import load_sample_inputs, to_uint8
 from .registry import Option
 from .verify import run_reference
 
@@ -90,10 +90,10 @@ def golden_tensor(manifest: Manifest, checkpoint: Checkpoint) -> dict[str, np.nd
     size = manifest.input.size
     if size is None:
         raise ValueError("the Android app takes models of a fixed size; leave out --dynamic")
-    (probe,) = load_probes(size, manifest.size_multiple, dynamic=False, count=1)
-    expected = run_reference(generator_from(checkpoint, norm=manifest.norm), probe.image)
+    (sample,) = load_sample_inputs(size, manifest.size_multiple, dynamic=False, count=1)
+    expected = run_reference(generator_from(checkpoint, norm=manifest.norm), sample.image)
     return {
-        "image": to_uint8(probe.image),
+        "image": to_uint8(sample.image),
         "output": np.ascontiguousarray(expected[0].transpose(1, 2, 0)),
         "model_sha256": np.frombuffer(bytes.fromhex(manifest.sha256), np.uint8),
     }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .graph import ExportSpec
     from .registry import Target
 
-Say = Callable[[str], None]
+LogStep = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ class Outcome:
 
 
 def build_all(
-    jobs: Sequence[Job], build: Callable[[Job, Say], Manifest], say: Say
+    jobs: Sequence[Job], build: Callable[[Job, LogStep], Manifest], log: LogStep
 ) -> list[Outcome]:
     """Build one after the other and go on after errors that are meant for users.
 
     Args:
         jobs: What to build.
         build: Builds one; called with a function that it tells its steps.
-        say: Called with a line at each step.
+        log: Called with a line at each step.
     """
     outcomes: list[Outcome] = []
     for number, job in enumerate(jobs):
@@ -71,7 +71,7 @@ def build_all(
         start = time.perf_counter()
         manifest, error = None, None
         try:
-            manifest = build(job, lambda step, place=place: say(f"{place}: {step}"))
+            manifest = build(job, lambda step, place=place: log(f"{place}: {step}"))
         except USER_ERRORS as raised:
             error = one_line(raised)
         outcomes.append(Outcome(job, manifest, error, time.perf_counter() - start))

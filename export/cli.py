@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtimes.console import DONE, console, print_json, progress_bar, run_command
 from .arguments import build_parser
-from .batch import Job, Say, build_all, report
+from .batch import Job, LogStep, build_all, report
 from .options import option_values, unused_flags
 from .registry import Target
 from .summary import list_operators, list_targets, print_summary, print_tuning
@@ -103,7 +103,7 @@ def _load(arguments: argparse.Namespace) -> tuple[int, Checkpoint]:
     """Threads to use, and the checkpoint, downloaded if it must be."""
     from ..models.checkpoints.checkpoint import load_checkpoint
     from ..models.checkpoints.sources import default_source, resolve_source
-    from ..runtimes.base import usable_cores
+    from ..runtimes.machine import usable_cores
     from ..runtimes.optional import require
 
     threads: int = arguments.threads or usable_cores()
@@ -143,7 +143,7 @@ def export(
 
 def _builder(
     arguments: argparse.Namespace, checkpoint: Checkpoint, norm: str, threads: int
-) -> Callable[[Job, Say], Manifest]:
+) -> Callable[[Job, LogStep], Manifest]:
     """A function that builds a job; all jobs share the prepared network and PyTorch's answers."""
     from .android import ANDROID_OPTION, place
     from .prepare import Remembering, check_norm_size, prepare
@@ -152,13 +152,13 @@ def _builder(
     prepared = prepare(checkpoint, norm=norm)
     prepared = dataclasses.replace(prepared, reference=Remembering(prepared.reference))
 
-    def build(job: Job, say: Say) -> Manifest:
+    def build(job: Job, log: LogStep) -> Manifest:
         check_norm_size(norm, job.spec.size)
-        spec = with_plan(job.spec, job.target, checkpoint, arguments, threads, say)
+        spec = with_plan(job.spec, job.target, checkpoint, arguments, threads, log)
         rewrites = chosen_rewrites(arguments.rewrite, job.target, checkpoint.backbone, norm)
         manifest = produce(job.target, checkpoint, spec, job.output, norm=norm, rewrites=rewrites,
                            prepared=prepared, force=arguments.force, threads=threads,
-                           say=say)  # fmt: skip
+                           log=log)  # fmt: skip
         if spec.options.get(ANDROID_OPTION.key):
             place(job.output, manifest, checkpoint)
         return manifest
@@ -172,7 +172,7 @@ def with_plan(
     checkpoint: Checkpoint,
     arguments: argparse.Namespace,
     threads: int,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> ExportSpec:
     """The request with its quantisation plan, for targets that need one.
 
@@ -188,14 +188,14 @@ def with_plan(
     recipe = read_recipe(arguments.recipe, checkpoint.backbone)
     if arguments.recipe is None and target.recipe is not None:
         recipe = target.recipe(recipe)
-    say("reading calibration pictures")
+    log("reading calibration pictures")
     pictures = calibration_set(arguments.calib, spec.size, count=arguments.calib_count)
-    plan = QuantPlan(recipe, pictures, arguments.max_drop, threads, say)
+    plan = QuantPlan(recipe, pictures, arguments.max_drop, threads, log)
     return dataclasses.replace(spec, quantise=plan)
 
 
 def warn_if_unstable(manifest: Manifest) -> None:
-    """Say on stderr that the calibration pictures' halves disagree."""
+    """LogStep on stderr that the calibration pictures' halves disagree."""
     from ..quantize.pipeline import UNSTABLE_DB
 
     cost = manifest.quantisation
@@ -241,7 +241,7 @@ def run_tuning(
     with console(stderr=True).status("starting") as status:
         spec = with_plan(spec, target, checkpoint, arguments, threads, status.update)
         measured = tune(target, checkpoint, spec, arguments.output, table, threads=threads,
-                        rounds=arguments.rounds, build=build, say=status.update)  # fmt: skip
+                        rounds=arguments.rounds, build=build, log=status.update)  # fmt: skip
     if arguments.json:
         print_json({"table": str(table), "candidates": [vars(m) for m in measured]})
     else:

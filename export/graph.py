@@ -47,7 +47,7 @@ class ExportSpec:
         embed: Text that goes into the artifact where its format has room.
         quantise: How, for targets that are quantised.
         options: Values of the target's own options, by `Option.key`.
-        say: Called with a line at each step.
+        log: Called with a line at each step.
     """
 
     target: str
@@ -56,7 +56,7 @@ class ExportSpec:
     embed: dict[str, str] = field(default_factory=dict)
     quantise: QuantPlan | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    say: Callable[[str], None] = lambda _: None
+    log: Callable[[str], None] = lambda _: None
 
     def tensor(self, name: str) -> TensorSpec:
         """float32 NCHW RGB in [-1, 1] of the requested size, with one picture per batch."""

@@ -22,7 +22,7 @@ from ..runtimes.artifact import (
 )
 from ..runtimes.files import check_writable, replacing_all, sha256_of, size_of
 from ..runtimes.optional import require, version_of
-from ..runtimes.pictures.sample_inputs import load_probes
+from ..runtimes.pictures.sample_inputs import load_sample_inputs
 from ..runtimes.registry import runtime_for
 from ..runtimes.sdk_errors import quiet_library
 from .graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..runtimes.base import Runner
     from .rewrites.rewrite import Step
 
-Say = Callable[[str], None]
+LogStep = Callable[[str], None]
 EMBED_KEY = "edgedeblur.manifest"
 
 
@@ -49,7 +49,7 @@ def produce(
     prepared: Graph | None = None,
     force: bool = False,
     threads: int = 1,
-    say: Say = lambda _: None,
+    log: LogStep = lambda _: None,
 ) -> Manifest:
     """Convert, load back, compare with PyTorch on real pictures, and only then give the name.
 
@@ -64,7 +64,7 @@ def produce(
             as it is.
         force: Replace an existing artifact; on any error the old one and its manifest stay.
         threads: CPU threads for running the result.
-        say: Called with a line at each step.
+        log: Called with a line at each step.
 
     Raises:
         MissingDependencyError: the target's packages are not installed.
@@ -73,11 +73,11 @@ def produce(
         ParityError: the artifact does not do what PyTorch does.
     """
     _check_requirements(target, output, force=force)
-    say(f"preparing {checkpoint.backbone}, norms {norm}")
+    log(f"preparing {checkpoint.backbone}, norms {norm}")
     graph = _rewritten(checkpoint, norm, rewrites, prepared)
     # An artifact never stands there without its manifest, not even on a disk that fills up here.
     with replacing_all((output, manifest_path(output))) as (artifact, beside):
-        manifest = _converted(target, graph, spec, artifact, threads, say)
+        manifest = _converted(target, graph, spec, artifact, threads, log)
         beside.write_text(manifest_text(manifest), encoding="utf-8")
     return manifest
 
@@ -105,12 +105,12 @@ def _rewritten(
 
 
 def _converted(
-    target: Target, graph: Graph, spec: ExportSpec, path: Path, threads: int, say: Say
+    target: Target, graph: Graph, spec: ExportSpec, path: Path, threads: int, log: LogStep
 ) -> Manifest:
     """Write the artifact to ``path`` and prove it; its manifest, which is not written yet."""
     draft = describe(target, graph, spec)
-    spec = dataclasses.replace(spec, embed={EMBED_KEY: json.dumps(draft.to_dict())}, say=say)
-    say(f"converting to {target.name}")
+    spec = dataclasses.replace(spec, embed={EMBED_KEY: json.dumps(draft.to_dict())}, log=log)
+    log(f"converting to {target.name}")
     done = target.convert(graph, spec, path) or Converted()
     manifest = dataclasses.replace(
         draft,
@@ -119,7 +119,7 @@ def _converted(
         engine=done.engine,
         tools={**draft.tools, **done.tools},
     )
-    say("running it on real pictures and comparing with PyTorch")
+    log("running it on real pictures and comparing with PyTorch")
     return _verified(manifest, target, graph, path, spec, threads, done)
 
 
@@ -182,15 +182,17 @@ def _verified(
     threads: int,
     done: Converted,
 ) -> Manifest:
-    probes = load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=PARITY_PICTURES)
+    samples = load_sample_inputs(
+        spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=PARITY_PICTURES
+    )
     for size in manifest.input.sizes[1:]:  # of several sizes, each is tried
-        probes += load_probes(size, SIZE_MULTIPLE, dynamic=False, count=1)
+        samples += load_sample_inputs(size, SIZE_MULTIPLE, dynamic=False, count=1)
     with _opened(path, manifest, threads, done) as runner:
         instead = done.stand_in
         parity = measure_parity(
             runner,
             graph.reference,
-            probes,
+            samples,
             tolerance_psnr_db=target.tolerance_psnr_db,
             emulated=runner.emulated or (instead is not None and instead.emulated),
             note=None if instead is None else instead.note,
@@ -221,8 +223,10 @@ def freezing_psnr_db(graph: Graph, spec: ExportSpec) -> float:
 
     live = generator_from(graph.checkpoint, norm="live")
     values: list[float] = []
-    for probe in load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=PARITY_PICTURES):
-        frozen_output = run_reference(graph.reference, probe.image)
-        live_output = run_reference(live, probe.image)
-        values.append(compare_outputs(frozen_output, live_output, probe)[0])
+    for sample in load_sample_inputs(
+        spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=PARITY_PICTURES
+    ):
+        frozen_output = run_reference(graph.reference, sample.image)
+        live_output = run_reference(live, sample.image)
+        values.append(compare_outputs(frozen_output, live_output, sample)[0])
     return sum(values) / len(values)

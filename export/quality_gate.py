@@ -10,7 +10,7 @@ from ..quantize.pipeline import Quantised, QuantPlan, Settled, stability_db
 from ..quantize.quality_drop import Drop, float_outputs, measure_drop
 from ..quantize.search.sensitivity import most_harmful
 from ..runtimes.artifact import Manifest, Quantisation
-from ..runtimes.pictures.sample_inputs import load_probes
+from ..runtimes.pictures.sample_inputs import load_sample_inputs
 from .verify import PARITY_PICTURES, ParityError, given_as, run_reference
 
 if TYPE_CHECKING:
@@ -39,18 +39,19 @@ def with_cost(
     """
     plan = spec.quantise
     assert plan is not None
-    plan.say("measuring what quantisation cost on pictures with a sharp side")
-    probes = load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic)
+    plan.log("measuring what quantisation cost on pictures with a sharp side")
+    samples = load_sample_inputs(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic)
     floats = float_outputs(
-        lambda image: given_as(run_reference(graph.reference, image), manifest.output), probes
+        lambda image: given_as(run_reference(graph.reference, image), manifest.output),
+        samples,
     )
-    drop = measure_drop(runner.infer, floats, probes)
+    drop = measure_drop(runner.infer, floats, samples)
     if drop.psnr_drop_db > plan.max_drop_db:
         raise DropError(_too_much(drop, done, plan, spec))
     if isinstance(done, Settled):
         stability = done.stability_db
     else:
-        stability = stability_db(done, plan, probes[:PARITY_PICTURES])
+        stability = stability_db(done, plan, samples[:PARITY_PICTURES])
     return dataclasses.replace(
         manifest,
         quantisation=Quantisation(
@@ -74,11 +75,11 @@ def _too_much(drop: Drop, done: Quantised | Settled, plan: QuantPlan, spec: Expo
             f"{lost}Calibrate on more pictures (--calib), keep layers in float (the recipe's "
             "'keep'), or use --recipe weight_only_w8_perchannel; nothing was written"
         )
-    plan.say("too much; looking for the layers to blame")
-    probes = load_probes(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=2)
+    plan.log("too much; looking for the layers to blame")
+    samples = load_sample_inputs(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=2)
     blamed = ", ".join(
         f"{layer} ({gain:+.2f} dB of residual SNR in float)"
-        for layer, gain in most_harmful(done, plan, probes, count=3)
+        for layer, gain in most_harmful(done, plan, samples, count=3)
     )
     return (
         f"{lost}Most harmful: {blamed}. Keep them in float (the recipe's 'keep'), calibrate on "

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..runtimes.artifact import Parity, TensorSpec
 from ..runtimes.compare import max_abs, psnr_db, residual_snr_db, ssim
-from ..runtimes.pictures.sample_inputs import Probe, to_uint8
+from ..runtimes.pictures.sample_inputs import SampleInput, to_uint8
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,7 +40,7 @@ class _Compared:
 def measure_parity(
     runner: Runner,
     reference: nn.Module,
-    probes: Sequence[Probe],
+    samples: Sequence[SampleInput],
     *,
     tolerance_psnr_db: float,
     emulated: bool = False,
@@ -52,7 +52,7 @@ def measure_parity(
     Args:
         runner: Opened on the artifact.
         reference: The unprepared generator in the artifact's norm mode; float32, CPU.
-        probes: At least one.
+        samples: At least one.
         tolerance_psnr_db: Every picture must reach it.
         emulated: Whether the runner only imitates the target's runtime.
         note: What was run in the artifact's place, and why; None if the artifact itself was.
@@ -62,16 +62,16 @@ def measure_parity(
         ParityError: a picture is below the tolerance, or an output leaves [-1, 1].
         ValueError: no pictures, or an output is not finite.
     """
-    if not probes:
+    if not samples:
         raise ValueError("parity needs at least one picture")
     rows: list[_Compared] = []
-    for done, probe in enumerate(probes):
-        expected = given_as(run_reference(reference, probe.image), runner.manifest.output)
-        output = runner.infer(probe.image).copy()
-        _check_range(output, probe, runner.manifest.target)
-        rows.append(_Compared(probe.name, *compare_outputs(output, expected, probe)))
+    for done, sample in enumerate(samples):
+        expected = given_as(run_reference(reference, sample.image), runner.manifest.output)
+        output = runner.infer(sample.image).copy()
+        _check_range(output, sample, runner.manifest.target)
+        rows.append(_Compared(sample.name, *compare_outputs(output, expected, sample)))
         if progress is not None:
-            progress(done + 1, len(probes))
+            progress(done + 1, len(samples))
     _check_worst(rows, tolerance_psnr_db, runner.manifest.target)
     summary = _summary(rows, runner, tolerance_psnr_db)
     return dataclasses.replace(summary, emulated=emulated, note=note)
@@ -106,12 +106,12 @@ def _summary(rows: Sequence[_Compared], runner: Runner, tolerance_psnr_db: float
     )
 
 
-def _check_range(output: np.ndarray, probe: Probe, target: str) -> None:
+def _check_range(output: np.ndarray, sample: SampleInput, target: str) -> None:
     """Refuse what leaves [-1, 1], which PSNR cannot see: pixels are clipped before it is taken."""
     low, high = float(output.min()), float(output.max())
     if low < -1.0 - RANGE_SLACK or high > 1.0 + RANGE_SLACK:
         raise ParityError(
-            f"{target} answers with values in [{low:.4g}, {high:.4g}] on {probe.name}, but "
+            f"{target} answers with values in [{low:.4g}, {high:.4g}] on {sample.name}, but "
             "it must stay in [-1, 1], as PyTorch does; nothing was written"
         )
 
@@ -138,12 +138,12 @@ def given_as(answer: np.ndarray, border: TensorSpec) -> np.ndarray:
 
 
 def compare_outputs(
-    output: np.ndarray, expected: np.ndarray, probe: Probe
+    output: np.ndarray, expected: np.ndarray, sample: SampleInput
 ) -> tuple[float, float, float, float]:
     """PSNR and SSIM on uint8 (padding cropped), largest difference and residual SNR on floats."""
-    height, width = probe.shown
+    height, width = sample.shown
     shown = np.s_[:, :, :height, :width]
-    output, expected, image = output[shown], expected[shown], probe.image[shown]
+    output, expected, image = output[shown], expected[shown], sample.image[shown]
     first, second = to_uint8(output), to_uint8(expected)
     return (
         psnr_db(first, second),

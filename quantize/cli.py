@@ -14,8 +14,8 @@ from ..runtimes.console import DONE, console, print_json, run_command
 if TYPE_CHECKING:
     from .quality_drop import Drop
     from .recipe import Recipe
-    from .search.candidate_bench import Ground
-    from .search.results_cache import Notebook
+    from .search.candidate_bench import CandidateBench
+    from .search.results_cache import ResultsCache
     from .search.sensitivity import LayerCost
 
 SHOWN = 12  # layers in the table for people
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         "search", help="find the recipe with the fewest layers in float that keeps the picture"
     )
     for command in (sensitivity, search):
-        _add_ground(command)
+        _add_bench(command)
     search.add_argument(
         "--max-drop", type=float, default=0.1, metavar="DB",
         help="largest loss of PSNR against sharp pictures (default: 0.1)",
@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_ground(parser: argparse.ArgumentParser) -> None:
+def _add_bench(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--engine", type=Path, required=True, metavar="FILE",
         help="a float artifact of a fixed size, from deblur-export --target onnx-fp32")  # fmt: skip
@@ -92,12 +92,12 @@ def work(arguments: argparse.Namespace) -> int:
     if arguments.command == "qat":
         return _qat(arguments)
     with console(stderr=True).status("starting") as status:
-        ground = _ground(arguments, lambda text: status.update(text))
-        start = _start(arguments, ground)
+        bench = _bench(arguments, lambda text: status.update(text))
+        start = _start(arguments, bench)
         arguments.output.mkdir(parents=True, exist_ok=True)
         if arguments.command == "search":
-            return _search(arguments, ground, start)
-        return _sensitivity(arguments, ground, start)
+            return _search(arguments, bench, start)
+        return _sensitivity(arguments, bench, start)
 
 
 def _qat(arguments: argparse.Namespace) -> int:
@@ -109,67 +109,69 @@ def _qat(arguments: argparse.Namespace) -> int:
     return run_qat(config, arguments, read_recipe(arguments.recipe, config.model.backbone))
 
 
-def _ground(arguments: argparse.Namespace, say: Callable[[str], None]) -> Ground:
-    from ..runtimes.base import usable_cores
+def _bench(arguments: argparse.Namespace, log: Callable[[str], None]) -> CandidateBench:
+    from ..runtimes.machine import usable_cores
     from .calibration import calibration_set
-    from .search.candidate_bench import open_ground
+    from .search.candidate_bench import open_bench
 
-    say("reading calibration pictures")
-    return open_ground(
+    log("reading calibration pictures")
+    return open_bench(
         arguments.engine,
         lambda size: calibration_set(arguments.calib, size, count=arguments.calib_count),
         runtime=arguments.runtime,
         threads=arguments.threads or usable_cores(),
-        say=say,
+        log=log,
     )
 
 
-def _start(arguments: argparse.Namespace, ground: Ground) -> Recipe:
+def _start(arguments: argparse.Namespace, bench: CandidateBench) -> Recipe:
     from .recipe import Recipe, default_recipe, read_recipe
 
     if arguments.recipe is not None:
-        return read_recipe(arguments.recipe, ground.manifest.backbone)
-    found = default_recipe(ground.manifest.backbone)
+        return read_recipe(arguments.recipe, bench.manifest.backbone)
+    found = default_recipe(bench.manifest.backbone)
     return dataclasses.replace(found, keep=Recipe().keep)
 
 
-def _header(arguments: argparse.Namespace, ground: Ground) -> dict[str, Any]:
+def _header(arguments: argparse.Namespace, bench: CandidateBench) -> dict[str, Any]:
     """What measurements depend on; also the evidence's condition."""
     from ..runtimes.machine import machine
     from ..runtimes.optional import version_of
 
-    size = ground.manifest.input.size
+    size = bench.manifest.input.size
     assert size is not None
     return {
-        "backbone": ground.manifest.backbone,
-        "checkpoint_sha256": ground.manifest.checkpoint.sha256,
-        "rewrites": list(ground.manifest.rewrites),
+        "backbone": bench.manifest.backbone,
+        "checkpoint_sha256": bench.manifest.checkpoint.sha256,
+        "rewrites": list(bench.manifest.rewrites),
         "size": list(size),
-        "calibration": ground.calibration.origin,
-        "calibration_crops": len(ground.calibration.crops),
-        "calibration_sha256": ground.calibration.list_sha256,
-        "runtime": f"{ground.runtime} {version_of(ground.runtime)}",
+        "calibration": bench.calibration.origin,
+        "calibration_crops": len(bench.calibration.crops),
+        "calibration_sha256": bench.calibration.list_sha256,
+        "runtime": f"{bench.runtime} {version_of(bench.runtime)}",
         "machine": machine(),
-        "threads": ground.threads,
+        "threads": bench.threads,
         "rounds": arguments.rounds,
-        "pictures": f"the packaged samples ({len(ground.probes)})",
+        "pictures": f"the packaged samples ({len(bench.samples)})",
     }
 
 
-def _notebook(arguments: argparse.Namespace, ground: Ground, start: Recipe, name: str) -> Notebook:
-    from .search.results_cache import Notebook
+def _results_cache(
+    arguments: argparse.Namespace, bench: CandidateBench, start: Recipe, name: str
+) -> ResultsCache:
+    from .search.results_cache import ResultsCache
 
-    header = {**_header(arguments, ground), "start": start.to_dict()}
-    return Notebook(arguments.output / name, header, force=arguments.force)
+    header = {**_header(arguments, bench), "start": start.to_dict()}
+    return ResultsCache(arguments.output / name, header, force=arguments.force)
 
 
-def _costs(arguments: argparse.Namespace, ground: Ground, start: Recipe) -> list[LayerCost]:
+def _costs(arguments: argparse.Namespace, bench: CandidateBench, start: Recipe) -> list[LayerCost]:
     from .search.chart import write_chart
     from .search.sensitivity import layer_costs
 
-    notebook = _notebook(arguments, ground, start, "layers.json")
-    costs = layer_costs(ground, start, notebook, rounds=arguments.rounds)
-    header = _header(arguments, ground)
+    cache = _results_cache(arguments, bench, start, "layers.json")
+    costs = layer_costs(bench, start, cache, rounds=arguments.rounds)
+    header = _header(arguments, bench)
     size = "x".join(str(side) for side in header["size"])
     write_chart(
         costs,
@@ -181,19 +183,19 @@ def _costs(arguments: argparse.Namespace, ground: Ground, start: Recipe) -> list
     return costs
 
 
-def _sensitivity(arguments: argparse.Namespace, ground: Ground, start: Recipe) -> int:
+def _sensitivity(arguments: argparse.Namespace, bench: CandidateBench, start: Recipe) -> int:
     from .quality_drop import float_outputs, measure_drop
     from .search.sensitivity import split
 
-    costs = _costs(arguments, ground, start)
-    floats = float_outputs(ground.infer(ground.source), ground.probes)
+    costs = _costs(arguments, bench, start)
+    floats = float_outputs(bench.infer(bench.source), bench.samples)
     parts = split(
-        ground.quantised(start),
+        bench.quantised(start),
         start,
-        lambda model: measure_drop(ground.infer(model), floats, ground.probes),
+        lambda model: measure_drop(bench.infer(model), floats, bench.samples),
     )
     body = {
-        "condition": _header(arguments, ground),
+        "condition": _header(arguments, bench),
         "recipe": start.to_dict(),
         "split": {name: dataclasses.asdict(drop) for name, drop in parts.items()},
         "layers": [dataclasses.asdict(cost) for cost in costs],
@@ -207,30 +209,30 @@ def _sensitivity(arguments: argparse.Namespace, ground: Ground, start: Recipe) -
     return DONE
 
 
-def _search(arguments: argparse.Namespace, ground: Ground, start: Recipe) -> int:
+def _search(arguments: argparse.Namespace, bench: CandidateBench, start: Recipe) -> int:
     from .search.search import Search
     from .search.sensitivity import Limits
 
-    notebook = _notebook(arguments, ground, start, "recipes.json")
+    cache = _results_cache(arguments, bench, start, "recipes.json")
     limits = Limits(arguments.max_drop, arguments.min_snr)
-    search = Search(ground, notebook, limits)
+    search = Search(bench, cache, limits)
     best = search.best_ranges(start)
-    costs = _costs(arguments, ground, best)
+    costs = _costs(arguments, bench, best)
     recipe, drop = search.run(best, costs)
     body = {
         "recipe": recipe.to_dict(),
         "evidence": {
-            **_header(arguments, ground),
+            **_header(arguments, bench),
             "limits": dataclasses.asdict(limits),
             "drop": dataclasses.asdict(drop),
-            "tried": notebook.entries(),
+            "tried": cache.entries(),
             "layers": [dataclasses.asdict(cost) for cost in costs],
         },
     }
     _write_json(arguments.output / "recipe.json", body)
     if arguments.table is not None:
         table = json.loads(arguments.table.read_text("utf-8")) if arguments.table.exists() else {}
-        _write_json(arguments.table, {**table, ground.manifest.backbone: body})
+        _write_json(arguments.table, {**table, bench.manifest.backbone: body})
     if arguments.json:
         print_json(body)
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..runtimes.optional import require
-from ..runtimes.pictures.sample_inputs import Probe
+from ..runtimes.pictures.sample_inputs import SampleInput
 from .calibration import CalibrationSet
 from .ptq.equalise import equalise
 from .ptq.onnx_graph import quantise
@@ -20,7 +20,7 @@ from .recipe import Recipe
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-Say = Callable[[str], None]
+LogStep = Callable[[str], None]
 MAX_DROP_DB = 0.1
 UNSTABLE_DB = 0.05
 
@@ -34,14 +34,14 @@ class QuantPlan:
         calibration: On which pictures.
         max_drop_db: Highest allowed loss of PSNR against sharp pictures.
         threads: CPU threads while calibrating.
-        say: Called with a line at each step.
+        log: Called with a line at each step.
     """
 
     recipe: Recipe
     calibration: CalibrationSet
     max_drop_db: float = MAX_DROP_DB
     threads: int = 1
-    say: Say = lambda _: None
+    log: LogStep = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,15 @@ def run_plan(model: ModelProto, plan: QuantPlan) -> Quantised:
     Raises:
         ValueError: as `ranges.collect` and `ptq_onnx.quantise`.
     """
-    say = plan.say
+    log = plan.log
     halves = _calibrated(model, plan)
     stats = merged(*halves) if halves else {}
     if plan.recipe.equalise and halves:
         model, count = equalise(model, stats)
-        say(f"equalised {count} pairs of layers; calibrating again")
+        log(f"equalised {count} pairs of layers; calibrating again")
         halves = _calibrated(model, plan)
         stats = merged(*halves) if halves else {}
-    say(f"quantising: {plan.recipe.name}")
+    log(f"quantising: {plan.recipe.name}")
     return Quantised(quantise(model, stats, plan.recipe), stats, model, halves)
 
 
@@ -106,7 +106,7 @@ def _calibrated(
 
 def _watch(watcher: Watcher, crops: CalibrationSet, plan: QuantPlan) -> Mapping[str, TensorStats]:
     def progress(done: int, count: int) -> None:
-        plan.say(f"calibrating on {crops.origin}: {done} of {count}")
+        plan.log(f"calibrating on {crops.origin}: {done} of {count}")
 
     return watcher.collect(crops.images(), count=len(crops.crops), progress=progress)
 
@@ -126,18 +126,18 @@ def merged(
     }
 
 
-def stability_db(done: Quantised, plan: QuantPlan, probes: list[Probe]) -> float | None:
+def stability_db(done: Quantised, plan: QuantPlan, samples: list[SampleInput]) -> float | None:
     """How far the two halves' networks are apart in PSNR against sharp pictures, dB.
 
     None if there were no two halves to compare.
     """
     if done.halves is None or len(plan.calibration.crops) < 2:
         return None
-    floats = float_outputs(ort_infer(done.source, plan.threads), probes)
+    floats = float_outputs(ort_infer(done.source, plan.threads), samples)
     drops: list[float] = []
     for stats in done.halves:
         infer = ort_infer(quantise(done.source, stats, plan.recipe), plan.threads)
-        drops.append(measure_drop(infer, floats, probes).psnr_drop_db)
+        drops.append(measure_drop(infer, floats, samples).psnr_drop_db)
     return abs(drops[0] - drops[1])
 
 

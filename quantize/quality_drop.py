@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..runtimes.compare import energy_snr_db, psnr_db, residual_energy, ssim
-from ..runtimes.pictures.sample_inputs import Probe, to_uint8
+from ..runtimes.pictures.sample_inputs import SampleInput, to_uint8
 
 Infer = Callable[[np.ndarray], np.ndarray]
 
@@ -38,33 +38,40 @@ class Drop:
     worst_drop_db: float
 
 
-def float_outputs(infer: Infer, probes: Sequence[Probe]) -> list[np.ndarray]:
+def float_outputs(infer: Infer, samples: Sequence[SampleInput]) -> list[np.ndarray]:
     """The float network's answers, once for all comparisons."""
-    return [infer(probe.image).copy() for probe in probes]
+    return [infer(sample.image).copy() for sample in samples]
 
 
-def measure_drop(infer: Infer, floats: Sequence[np.ndarray], probes: Sequence[Probe]) -> Drop:
+def measure_drop(
+    infer: Infer, floats: Sequence[np.ndarray], samples: Sequence[SampleInput]
+) -> Drop:
     """Compare a quantised network with the float one's answers.
 
     Raises:
         ValueError: no pictures, one without a sharp side, or an answer that is not finite.
     """
-    if not probes:
+    if not samples:
         raise ValueError("a drop needs at least one picture")
     drops: list[tuple[float, str]] = []
     ssims: list[float] = []
     signal = noise = squares = values = 0.0
-    for probe, expected in zip(probes, floats, strict=True):
-        if probe.sharp is None:
-            raise ValueError(f"{probe.name} has no sharp side to compare with")
-        height, width = probe.shown
+    for sample, expected in zip(samples, floats, strict=True):
+        if sample.sharp is None:
+            raise ValueError(f"{sample.name} has no sharp side to compare with")
+        height, width = sample.shown
         shown = np.s_[:, :, :height, :width]
-        output = infer(probe.image)[shown]
-        energies = residual_energy(output, expected[shown], probe.image[shown])
+        output = infer(sample.image)[shown]
+        energies = residual_energy(output, expected[shown], sample.image[shown])
         signal, noise = signal + energies[0], noise + energies[1]
         before, after = to_uint8(expected[shown]), to_uint8(output)
-        drops.append((psnr_db(before, probe.sharp) - psnr_db(after, probe.sharp), probe.name))
-        ssims.append(ssim(before, probe.sharp) - ssim(after, probe.sharp))
+        drops.append(
+            (
+                psnr_db(before, sample.sharp) - psnr_db(after, sample.sharp),
+                sample.name,
+            )
+        )
+        ssims.append(ssim(before, sample.sharp) - ssim(after, sample.sharp))
         squares += float(np.sum(np.square(before.astype(np.float64) - after)))
         values += before.size
     worst = max(drops)

@@ -5,7 +5,6 @@ Shapes: N = batch, C = 3 (RGB), H, W = pixels.
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,11 +15,7 @@ import numpy as np
 
 from .artifact import Manifest, read_manifest
 from .pictures.tiling import Progress, TilingOptions, deblur_picture
-from .registry import runtime_for
-from .sdk_errors import in_our_words
-
-# Runtimes spin while they wait: far more threads than cores bring a machine to a standstill.
-THREADS_PER_CORE = 8
+from .sdk_errors import translate_sdk_error
 
 
 class Runner(ABC):
@@ -102,7 +97,7 @@ class Runner(ABC):
         try:
             result = self._infer(image)
         except Exception as error:
-            told = in_our_words(error, str(self.path))
+            told = translate_sdk_error(error, str(self.path))
             if told is None:
                 raise
             raise told from error
@@ -221,58 +216,3 @@ class Runner(ABC):
         # NaN compares false, so this refuses it too. 1e-3: room for a caller's rounding.
         if not (low >= -1.001 and high <= 1.001):
             raise ValueError(f"infer takes values in [-1, 1], not [{low:.4g}, {high:.4g}]")
-
-
-def open_runner(
-    path: str | Path, *, threads: int = 0, device: str = "cpu", hint: str = "latency"
-) -> Runner:
-    """Open an artifact or checkpoint with the runner for its suffix.
-
-    Args:
-        path: The file; its manifest must lie beside it.
-        threads: CPU threads; 0 takes all that this process may use.
-        device: ``cpu`` or ``cuda``; ``cpu`` is ``cuda`` for engines, which run on nothing else.
-        hint: ``latency``: one picture as soon as possible. ``throughput``: many pictures in as
-            little time as possible, by `Runner.infer_many`; only OpenVINO and TensorRT have it.
-
-    Raises:
-        FileNotFoundError: the file or its manifest is missing.
-        ValueError: unknown suffix, device or hint, or file and manifest do not belong together.
-        MissingDependencyError: the runtime is not installed.
-    """
-    path = Path(path)
-    runner = _runner_for(path)
-    if device == "cpu" and runner.devices == ("cuda",):
-        device = "cuda"
-    if device not in runner.devices:
-        raise ValueError(f"{path.suffix} runs on {' or '.join(runner.devices)}, not {device!r}")
-    if hint not in runner.hints:
-        raise ValueError(f"{path.suffix} can be run for {' or '.join(runner.hints)}, not {hint!r}")
-    most = THREADS_PER_CORE * usable_cores()
-    if not 0 <= threads <= most:
-        raise ValueError(f"threads must be 0 (all cores) to {most} on this machine, not {threads}")
-    manifest = runner.read_manifest(path)
-    return runner(path, manifest, threads=threads or usable_cores(), device=device, hint=hint)
-
-
-def check_artifact(path: str | Path) -> Manifest:
-    """The manifest of an artifact that `open_runner` would open, without loading it.
-
-    Raises:
-        FileNotFoundError, ValueError, MissingDependencyError: as `open_runner`.
-    """
-    path = Path(path)
-    return _runner_for(path).read_manifest(path)
-
-
-def _runner_for(path: Path) -> type[Runner]:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file; make one with deblur-export")
-    return runtime_for(path).runner
-
-
-def usable_cores() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

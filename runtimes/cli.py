@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .base import check_artifact, open_runner
 from .console import (
     DONE,
     FAILED,
@@ -24,6 +23,7 @@ from .pictures.jobs import find_sources, plan_jobs
 from .pictures.read import WRITABLE
 from .pictures.tile_plan import DEFAULT_OVERLAP_PX, EDGE, FULL_OVERLAP, PROTOCOLS
 from .pictures.tiling import TilingOptions
+from .registry import check_artifact, open_runner
 
 FORMATS = ("png", "jpg", "webp", "tif")
 

@@ -1,4 +1,7 @@
-"""Runners by file suffix, found by name: ``run_<x>.py`` or ``run_<x>/runner.py``."""
+"""Opens artifacts with the runner for their suffix.
+
+Runners are found by name: ``run_<x>.py`` or ``run_<x>/runner.py``.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from .base import Runner
+from .machine import usable_cores
+
 if TYPE_CHECKING:
-    from .base import Runner
+    from .artifact import Manifest
 
 T = TypeVar("T", bound="type[Runner]")
+# Runtimes spin while they wait: far more threads than cores bring a machine to a standstill.
+THREADS_PER_CORE = 8
 
 
 @dataclass(frozen=True)
@@ -67,3 +75,51 @@ def runtime_for(path: Path) -> Runtime:
     raise ValueError(
         f"{path}: no runner opens files ending in {path.suffix!r}; known endings: {suffixes}"
     )
+
+
+def open_runner(
+    path: str | Path, *, threads: int = 0, device: str = "cpu", hint: str = "latency"
+) -> Runner:
+    """Open an artifact or checkpoint with the runner for its suffix.
+
+    Args:
+        path: The file; its manifest must lie beside it.
+        threads: CPU threads; 0 takes all that this process may use.
+        device: ``cpu`` or ``cuda``; ``cpu`` is ``cuda`` for engines, which run on nothing else.
+        hint: ``latency``: one picture as soon as possible. ``throughput``: many pictures in as
+            little time as possible, by `Runner.infer_many`; only OpenVINO and TensorRT have it.
+
+    Raises:
+        FileNotFoundError: the file or its manifest is missing.
+        ValueError: unknown suffix, device or hint, or file and manifest do not belong together.
+        MissingDependencyError: the runtime is not installed.
+    """
+    path = Path(path)
+    runner = _runner_for(path)
+    if device == "cpu" and runner.devices == ("cuda",):
+        device = "cuda"
+    if device not in runner.devices:
+        raise ValueError(f"{path.suffix} runs on {' or '.join(runner.devices)}, not {device!r}")
+    if hint not in runner.hints:
+        raise ValueError(f"{path.suffix} can be run for {' or '.join(runner.hints)}, not {hint!r}")
+    most = THREADS_PER_CORE * usable_cores()
+    if not 0 <= threads <= most:
+        raise ValueError(f"threads must be 0 (all cores) to {most} on this machine, not {threads}")
+    manifest = runner.read_manifest(path)
+    return runner(path, manifest, threads=threads or usable_cores(), device=device, hint=hint)
+
+
+def check_artifact(path: str | Path) -> Manifest:
+    """The manifest of an artifact that `open_runner` would open, without loading it.
+
+    Raises:
+        FileNotFoundError, ValueError, MissingDependencyError: as `open_runner`.
+    """
+    path = Path(path)
+    return _runner_for(path).read_manifest(path)
+
+
+def _runner_for(path: Path) -> type[Runner]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; make one with deblur-export")
+    return runtime_for(path).runner

@@ -12,7 +12,7 @@ import numpy as np
 from .base import Runner
 from .optional import require
 from .registry import runtime
-from .sdk_errors import in_our_words
+from .sdk_errors import translate_sdk_error
 
 if TYPE_CHECKING:
     from openvino import InferRequest
@@ -109,7 +109,7 @@ class OpenvinoRunner(Runner):
         try:
             request.wait()
         except RuntimeError as error:
-            raise (in_our_words(error, str(self.path)) or error) from error
+            raise (translate_sdk_error(error, str(self.path)) or error) from error
         result = np.array(request.get_output_tensor(0).data)
         self._check_output(result, image)
         return result

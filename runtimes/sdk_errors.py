@@ -18,7 +18,7 @@ from collections.abc import Generator
 _MEMORY = ("memory", "alloc", "out of resources")
 
 
-def in_our_words(error: Exception, what: str) -> Exception | None:
+def translate_sdk_error(error: Exception, what: str) -> Exception | None:
     """MemoryError or ValueError that says what an SDK said; None if it is no SDK's error.
 
     Args:

@@ -20,9 +20,10 @@ from edgedeblur.quantize.calibration import calibration_set
 from edgedeblur.quantize.pipeline import QuantPlan
 from edgedeblur.quantize.recipe import default_recipe
 from edgedeblur.runtimes.artifact import Manifest, manifest_path, read_manifest
-from edgedeblur.runtimes.base import Runner, open_runner
+from edgedeblur.runtimes.base import Runner
 from edgedeblur.runtimes.compare import psnr_db
 from edgedeblur.runtimes.files import sha256_of, size_of
+from edgedeblur.runtimes.registry import open_runner
 
 SIZE = (64, 96)
 

@@ -14,8 +14,8 @@ from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.checkpoints.sources import zoo_path
-from edgedeblur.runtimes.base import open_runner
 from edgedeblur.runtimes.compare import residual_snr_db
+from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_tensorrt.runner import cannot_run
 
 from tests.contracts import RunnerContract, pytorch, spec_for

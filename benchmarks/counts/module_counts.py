@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .footprint import Counts
+from .counts import Counts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ...runtimes.optional import require
-from .footprint import Counts
+from .counts import Counts
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto

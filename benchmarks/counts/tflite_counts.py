@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...runtimes.run_tflite.tflite_file import CONVOLUTIONS, TfliteFile
-from .footprint import Counts
+from .counts import Counts
 
 _PER_OUTPUT = frozenset(
     {"ADD", "SUB", "MUL", "TANH", "RELU", "RELU6", "RELU_N1_TO_1", "RESIZE_NEAREST_NEIGHBOR"}

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...runtimes.artifact import Manifest
-from ...runtimes.base import Runner, open_runner
+from ...runtimes.base import Runner
 from ...runtimes.console import USER_ERRORS, one_line
 from ...runtimes.files import sha256_of
-from ...runtimes.registry import runtime_for
+from ...runtimes.registry import open_runner, runtime_for
 from ..baselines.runners import OPENERS
 from ..result import Row
 from ..serialise import build, to_plain

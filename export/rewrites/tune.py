@@ -18,10 +18,10 @@ import numpy as np
 
 from ...models.checkpoints.sources import cache_folder
 from ...runtimes.artifact import read_manifest
-from ...runtimes.base import Runner, open_runner
+from ...runtimes.base import Runner
 from ...runtimes.files import replacing
 from ...runtimes.machine import machine
-from ...runtimes.registry import runtime_for
+from ...runtimes.registry import open_runner, runtime_for
 from ..graph import ExportSpec
 from ..registry import Target
 from ..verify import ParityError
@@ -110,7 +110,7 @@ def tune(
     rounds: int,
     threads: int,
     build: Callable[[str, Path], object],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> list[Measured]:
     """Build every candidate, time them in turns, and record the fastest in ``table``.
 
@@ -126,7 +126,7 @@ def tune(
             machine's speed meets all of them alike.
         threads: CPU threads.
         build: Makes the artifact for a rewrite text at a path, verified as every export.
-        say: Called with a line at each step.
+        log: Called with a line at each step.
 
     Raises:
         ValueError: no candidates are known for the backbone, ``rounds`` is below 1, or the target's
@@ -140,8 +140,8 @@ def tune(
     texts = CANDIDATES.get(checkpoint.backbone)
     if texts is None or rounds < 1:
         raise ValueError(f"nothing to tune for {checkpoint.backbone} in {rounds} rounds")
-    paths = _built(texts, target, checkpoint, spec, folder, build, say)
-    say(f"timing {len(paths)} candidates in {rounds} rounds")
+    paths = _built(texts, target, checkpoint, spec, folder, build, log)
+    log(f"timing {len(paths)} candidates in {rounds} rounds")
     measured = _measure(paths, spec.size, rounds=rounds, threads=threads)
     _record(table, f"{target.name}/{checkpoint.backbone}", measured, spec, threads, rounds)
     return measured
@@ -154,7 +154,7 @@ def _built(
     spec: ExportSpec,
     folder: Path,
     build: Callable[[str, Path], object],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> dict[str, Path]:
     """The candidates' artifacts, those that are missing built.
 
@@ -165,13 +165,13 @@ def _built(
     for number, text in enumerate(texts):
         path = folder / f"{checkpoint.backbone}_{target.name}_{size}_{number}{target.suffix}"
         if not _is_built(path, text, checkpoint.sha256, spec):
-            say(f"building candidate {number + 1} of {len(texts)}: {text}")
+            log(f"building candidate {number + 1} of {len(texts)}: {text}")
             try:
                 build(text, path)
             except ParityError as error:
                 if text == "none":
                     raise
-                say(f"left out: {error}")
+                log(f"left out: {error}")
                 continue
         paths[text] = path
     return paths

@@ -25,11 +25,12 @@ from ...quantize.ptq.coreml_program import (
     with_biases,
 )
 from ...quantize.quality_drop import Infer, float_outputs, measure_drop
-from ...runtimes.pictures.sample_inputs import load_probes
+from ...runtimes.pictures.sample_inputs import load_sample_inputs
 from ...runtimes.run_coreml.interpreter import MilProgram, quiet
 from ...runtimes.run_coreml.runner import from_pixels, to_pixels
 from ..graph import ExportSpec, Graph
 from ..verify import PARITY_PICTURES, run_reference
+from .model import takes_pictures, to_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,8 +48,6 @@ def quantised_model(graph: Graph, spec: ExportSpec) -> tuple[Any, int, Settled]:
     Raises:
         ValueError: no plan, live norms, or a recipe that Core ML cannot have.
     """
-    from .target import to_model
-
     plan = spec.quantise
     if plan is None:
         raise ValueError(f"{spec.target} needs calibration pictures")
@@ -67,7 +66,7 @@ def quantised_model(graph: Graph, spec: ExportSpec) -> tuple[Any, int, Settled]:
         module = corrected_biases(graph.module, layers, stats, recipe)
         with quiet():
             model = to_model(dataclasses.replace(graph, module=module), spec)
-    plan.say(f"quantising: {recipe.name}")
+    plan.log(f"quantising: {recipe.name}")
     with quiet():
         done = quantise(model, layers, recipe, stats)
     settled = Settled(_stability_db(graph, model, layers, halves, spec, plan))
@@ -86,7 +85,7 @@ def _calibrated(
     crops = plan.calibration
     parts = crops.halves() if len(crops.crops) > 1 else (crops,)
     seen = [
-        watch(program, _images(part, spec), layers, count=len(part.crops), say=plan.say)
+        watch(program, _images(part, spec), layers, count=len(part.crops), log=plan.log)
         for part in parts
     ]
     return seen[0], seen[-1]
@@ -100,8 +99,6 @@ def _images(crops: CalibrationSet, spec: ExportSpec) -> Iterator[Tensor]:
 
 def _taken(image: np.ndarray, spec: ExportSpec) -> Tensor:
     import torch
-
-    from .target import takes_pictures
 
     return torch.from_numpy(to_pixels(image).astype(np.float32) if takes_pictures(spec) else image)
 
@@ -121,20 +118,19 @@ def _stability_db(
     no_ranges = plan.recipe.scheme.activation_bits is None
     if halves is None or no_ranges or len(plan.calibration.crops) < 2:
         return None
-    plan.say("comparing what the two halves of the pictures gave")
-    probes = load_probes(spec.size, SIZE_MULTIPLE, dynamic=False, count=PARITY_PICTURES)
-    floats = float_outputs(lambda image: run_reference(graph.reference, image), probes)
+    plan.log("comparing what the two halves of the pictures gave")
+    samples = load_sample_inputs(spec.size, SIZE_MULTIPLE, dynamic=False, count=PARITY_PICTURES)
+    floats = float_outputs(lambda image: run_reference(graph.reference, image), samples)
     drops: list[float] = []
     for stats in halves:
         with tempfile.TemporaryDirectory() as folder, quiet():
             program = load_float(quantise(model, layers, plan.recipe, stats), Path(folder))
-        drops.append(measure_drop(_inferring(program, spec), floats, probes).psnr_drop_db)
+        drops.append(measure_drop(_inferring(program, spec), floats, samples).psnr_drop_db)
     return abs(drops[0] - drops[1])
 
 
 def _inferring(program: MilProgram, spec: ExportSpec) -> Infer:
     """The program as a function on float32 (1, 3, H, W) in [-1, 1]."""
-    from .target import takes_pictures
 
     def infer(image: np.ndarray) -> np.ndarray:
         values = {program.inputs[0]: _taken(image, spec)}

@@ -57,14 +57,14 @@ class Built:
 
 
 def build_engine(
-    data: bytes, request: BuildRequest, say: Callable[[str], None] = lambda _: None
+    data: bytes, request: BuildRequest, log: Callable[[str], None] = lambda _: None
 ) -> Built:
     """Parse and build.
 
     Args:
         data: The ONNX file.
         request: How.
-        say: Told how far it is.
+        log: Told how far it is.
 
     Raises:
         ValueError: the parser or the builder refused; the message names node and reason.
@@ -77,7 +77,7 @@ def build_engine(
     builder = sdk.Builder(complaints.logger)
     network = builder.create_network(_strongly_typed(sdk))
     _parse(sdk, network, data, complaints)
-    monitor = _monitor_class(sdk)(say)
+    monitor = _monitor_class(sdk)(log)
     start = time.monotonic()
     with _configured(sdk, builder, network, request, complaints) as config:
         config.progress_monitor = monitor
@@ -190,10 +190,10 @@ def _monitor_class(sdk: ModuleType) -> Any:  # noqa: ANN401
     class Monitor(sdk.IProgressMonitor):
         """Tells the innermost phase; its calls come from the builder."""
 
-        def __init__(self, say: Callable[[str], None]) -> None:
+        def __init__(self, log: Callable[[str], None]) -> None:
             super().__init__()
             self.interrupted = False
-            self._say = say
+            self._log = log
             self._steps: dict[str, int] = {}
 
         def phase_start(self, name: str, _parent: str | None, steps: int) -> None:
@@ -202,7 +202,7 @@ def _monitor_class(sdk: ModuleType) -> Any:  # noqa: ANN401
         def step_complete(self, name: str, step: int) -> bool:
             """False stops the build; an exception must not cross the builder."""
             try:
-                self._say(f"building: {name}, {step + 1} of {self._steps.get(name, step + 1)}")
+                self._log(f"building: {name}, {step + 1} of {self._steps.get(name, step + 1)}")
             except KeyboardInterrupt:
                 self.interrupted = True
             return not self.interrupted

@@ -86,7 +86,7 @@ def _converted(
         )
     data = typed_bytes(with_border(model, spec), spec)
     _tell(spec, request, path)
-    built = build_engine(data, request, spec.say)
+    built = build_engine(data, request, spec.log)
     path.write_bytes(built.plan)
     _write_extras(spec, data)
     if request.detailed:
@@ -169,7 +169,7 @@ def typed_bytes(model: ModelProto, spec: ExportSpec) -> bytes:
 
 
 def _tell(spec: ExportSpec, request: BuildRequest, path: Path) -> None:
-    spec.say(f"building with {TITLES[request.sdk]}")
+    spec.log(f"building with {TITLES[request.sdk]}")
     if spec.options["verbose"]:
         sys.stderr.write(f"deblur-export: {shell_command(spec, request, path.name)}\n")
 

@@ -51,7 +51,7 @@ def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
 
     done = to_quantised(graph, spec)
     assert spec.quantise is not None
-    spec.quantise.say("converting to TFLite")
+    spec.quantise.log("converting to TFLite")
     file = quantise_tflite(_converted(graph, spec), done, spec.quantise.recipe)
     _save(file, spec, path)
     return Converted(quantised=done)

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .backbone import Backbone
 from .convolution import conv3x3
 from .norm import DECODER_NORMS
-from .registry import Backbone
 
 SIZE_MULTIPLE = 32  # the pyramid halves five times
 _PYRAMID, _HEAD, _SMOOTH2 = 128, 64, 32  # channels

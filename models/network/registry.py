@@ -5,41 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from .backbone import Backbone
     from .generator import Generator
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """What the pyramid needs to know of a backbone.
-
-    Attributes:
-        name: Its name on the command line; also its file's name.
-        separable: Whether the decoder's 3x3 convolutions are depthwise separable.
-        features: Builds the first n feature layers.
-        stages: Five slices of the feature layers, at 1/2, 1/4, 1/8, 1/16 and 1/32.
-        channels: Channels after each stage.
-        stored_features: Layers in released checkpoints; those after the last stage are dead.
-    """
-
-    name: str
-    separable: bool
-    features: Callable[[int], nn.Sequential]
-    stages: tuple[tuple[int, int], ...]
-    channels: tuple[int, ...]
-    stored_features: int
-
-    @property
-    def live_features(self) -> int:
-        """Layers that inference touches."""
-        return self.stages[-1][1]
 
 
 def backbone_names() -> tuple[str, ...]:

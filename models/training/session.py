@@ -66,7 +66,7 @@ def train(
         labels = [source.label for source in sources]
         examples = _examples(config, arguments) if team.leads else []
         generator = _generator(config)
-        _say(arguments, team, f"data: {'; '.join(labels)}")
+        _log(arguments, team, f"data: {'; '.join(labels)}")
         costs = _freeze(config, generator, crops, examples, team) if not arguments.resume else {}
         if prepare is not None:
             generator.to(team.device)
@@ -78,7 +78,7 @@ def train(
             _preload(sources, config, extras)
             if arguments.resume:
                 trainer.resume()
-                _say(arguments, team, f"resumed at step {trainer.step}")
+                _log(arguments, team, f"resumed at step {trainer.step}")
             elif team.leads:
                 state.write_config(folder, config, labels)
             trainer.run(stop_after=arguments.stop_after)
@@ -231,9 +231,9 @@ def _extras(
     if config.run.tensorboard and team.leads:
         board = Board(arguments.output / "tensorboard")
     metadata = {"init": config.model.init or "random"}
-    say = lambda text: _say(arguments, team, text)  # noqa: E731
+    log = lambda text: _log(arguments, team, text)  # noqa: E731
     with progress_bar("training", enabled=team.leads and not arguments.json) as update:
-        extras = Extras(perceptual, teacher, examples, board, metadata, say)
+        extras = Extras(perceptual, teacher, examples, board, metadata, log)
         extras.progress = lambda done, total, _text: update(done, total)
         yield extras
     if board is not None:
@@ -268,14 +268,14 @@ def _finish(
     log = state.read_log(trainer.folder / state.LOG_NAME)
     with replacing(trainer.folder / "curves.png") as path:
         write_curves(log, path)
-    _say(arguments, trainer.team, f"done: {trainer.step} steps, {trainer.clock.describe()}")
+    _log(arguments, trainer.team, f"done: {trainer.step} steps, {trainer.clock.describe()}")
     scores = None
     if examples:
         with trainer.averaged_weights():
             scores = evaluate(trainer.generator, examples, trainer.team.device)
     for name, cost in costs.items():
         body[name] = {"psnr": cost.mean("psnr_after"), "gain_db": cost.gain_db}
-        _say(
+        _log(
             arguments,
             trainer.team,
             f"{name}: PSNR {cost.mean('psnr_after'):.3f} dB ({cost.gain_db:+.3f})",
@@ -313,6 +313,6 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
     return {name: None if value == math.inf else value for name, value in values.items()}
 
 
-def _say(arguments: argparse.Namespace, team: Team, text: str) -> None:
+def _log(arguments: argparse.Namespace, team: Team, text: str) -> None:
     if team.leads and not arguments.json:
         console(stderr=True).print(text, markup=False, soft_wrap=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Stats = Mapping[str, TensorStats]
-Say = Callable[[str], None]
+LogStep = Callable[[str], None]
 # Weights up to here stay float16 where activations do: the depthwise ones, a fiftieth of the file.
 SMALL_WEIGHT = 2048
 _CONVOLUTIONS = ("conv", "conv_transpose")
@@ -123,7 +123,7 @@ def watch(
     layers: Mapping[str, Layer],
     *,
     count: int,
-    say: Say = lambda _: None,
+    log: LogStep = lambda _: None,
 ) -> dict[str, TensorStats]:
     """What every activation of the program does on pictures, by tensor name.
 
@@ -132,7 +132,7 @@ def watch(
         images: As the program takes them.
         layers: From `convolutions`; the means of their inputs are kept, too.
         count: How many pictures there are.
-        say: Called with a line for each.
+        log: Called with a line for each.
 
     Raises:
         ValueError: no pictures, or an activation that is not finite.
@@ -146,7 +146,7 @@ def watch(
             seen.setdefault(name, []).append(_glance(value, quota, means=name in inputs))
 
     for number, image in enumerate(images):
-        say(f"calibrating: {number + 1} of {count}")
+        log(f"calibrating: {number + 1} of {count}")
         program.run({program.inputs[0]: image}, note)
     if not seen:
         raise ValueError("no calibration pictures; quantisation ranges need some")

@@ -1,4 +1,4 @@
-"""A float artifact as the ground of experiments: candidates made of its graph, and timed."""
+"""A float artifact as the bench of experiments: candidates made of its graph, and timed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ...runtimes.artifact import Manifest, read_manifest
 from ...runtimes.optional import require
-from ...runtimes.pictures.sample_inputs import Probe, load_probes
+from ...runtimes.pictures.sample_inputs import SampleInput, load_sample_inputs
 from ..calibration import CalibrationSet
 from ..pipeline import Quantised, QuantPlan, ort_infer, run_plan
 from ..quality_drop import Infer
@@ -26,47 +26,47 @@ _WARMUP = 2
 
 
 @dataclass(frozen=True)
-class Ground:
+class CandidateBench:
     """What all experiments on one artifact share.
 
     Attributes:
         manifest: Of the float artifact.
         source: Its graph.
-        probes: The samples at its size.
+        samples: The samples at its size.
         calibration: The pictures that set the ranges.
         runtime: What times candidates, and answers for them.
         threads: CPU threads.
-        say: Called with a line at each step.
+        log: Called with a line at each step.
     """
 
     manifest: Manifest
     source: ModelProto
-    probes: Sequence[Probe]
+    samples: Sequence[SampleInput]
     calibration: CalibrationSet
     runtime: str
     threads: int
-    say: Callable[[str], None]
+    log: Callable[[str], None]
 
     def quantised(self, recipe: Recipe) -> Quantised:
         """The graph by a recipe, calibrated anew."""
-        plan = QuantPlan(recipe, self.calibration, threads=self.threads, say=self.say)
+        plan = QuantPlan(recipe, self.calibration, threads=self.threads, log=self.log)
         return run_plan(self.source, plan)
 
     def infer(self, model: ModelProto) -> Infer:
-        """A candidate as a function, in the ground's runtime."""
+        """A candidate as a function, in the bench's runtime."""
         if self.runtime == "openvino":
             return _openvino_infer(model, self.threads)
         return ort_infer(model, self.threads)
 
 
-def open_ground(
+def open_bench(
     path: Path,
     calibration: Callable[[tuple[int, int]], CalibrationSet],
     *,
     runtime: str,
     threads: int,
-    say: Callable[[str], None],
-) -> Ground:
+    log: Callable[[str], None],
+) -> CandidateBench:
     """Read a float ONNX artifact.
 
     Raises:
@@ -80,8 +80,10 @@ def open_ground(
             "norms; make one with deblur-export --target onnx-fp32"
         )
     onnx = require("onnx", extra="onnx")
-    probes = load_probes(size, manifest.size_multiple, dynamic=False)
-    return Ground(manifest, onnx.load(path), probes, calibration(size), runtime, threads, say)
+    samples = load_sample_inputs(size, manifest.size_multiple, dynamic=False)
+    return CandidateBench(
+        manifest, onnx.load(path), samples, calibration(size), runtime, threads, log
+    )
 
 
 def times_in_turns(infers: Sequence[Infer], image: np.ndarray, rounds: int) -> list[float]:

@@ -10,7 +10,7 @@ from typing import Any
 from ...runtimes.files import replacing
 
 
-class Notebook:
+class ResultsCache:
     """Results by key, written after each; a file with another header is not continued.
 
     Raises:

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..quality_drop import Drop, float_outputs, measure_drop
 from ..recipe import OBSERVERS, Recipe
-from .candidate_bench import Ground
-from .results_cache import Notebook
+from .candidate_bench import CandidateBench
+from .results_cache import ResultsCache
 from .sensitivity import LayerCost, Limits, with_kept
 
 # Residual SNR that a correction must gain: one makes every export longer, the other also shuts out
@@ -17,11 +17,11 @@ WORTH_DB = {"correct_bias": 0.1, "equalise": 0.5}
 
 
 class Search:
-    """One search; everything measured goes to the notebook, so that it can be continued."""
+    """One search; everything measured goes to the cache, so that it can be continued."""
 
-    def __init__(self, ground: Ground, notebook: Notebook, limits: Limits) -> None:
-        self._ground, self._notebook, self._limits = ground, notebook, limits
-        self._floats = float_outputs(ground.infer(ground.source), ground.probes)
+    def __init__(self, bench: CandidateBench, cache: ResultsCache, limits: Limits) -> None:
+        self._bench, self._results_cache, self._limits = bench, cache, limits
+        self._floats = float_outputs(bench.infer(bench.source), bench.samples)
 
     def run(self, best: Recipe, ranking: list[LayerCost]) -> tuple[Recipe, Drop]:
         """The cheapest recipe within the limits, and its drop.
@@ -40,7 +40,7 @@ class Search:
                 break
             spared.append(cost.layer)
             drop = self.measure(with_kept(best, spared))
-            self._ground.say(f"in float: {', '.join(spared)}: {_told(drop)}")
+            self._bench.log(f"in float: {', '.join(spared)}: {_told(drop)}")
         if not self._limits.met_by(drop):
             raise ValueError(
                 f"no recipe keeps the loss under {self._limits.max_drop_db:g} dB and the residual "
@@ -69,11 +69,11 @@ class Search:
         key = _key(recipe)
 
         def measured() -> dict[str, Any]:
-            self._ground.say(f"measuring {key}")
-            infer = self._ground.infer(self._ground.quantised(recipe).model)
-            return dataclasses.asdict(measure_drop(infer, self._floats, self._ground.probes))
+            self._bench.log(f"measuring {key}")
+            infer = self._bench.infer(self._bench.quantised(recipe).model)
+            return dataclasses.asdict(measure_drop(infer, self._floats, self._bench.samples))
 
-        return Drop(**self._notebook.get(key, measured))
+        return Drop(**self._results_cache.get(key, measured))
 
 
 def _key(recipe: Recipe) -> str:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...runtimes.optional import require
-from ...runtimes.pictures.sample_inputs import Probe
+from ...runtimes.pictures.sample_inputs import SampleInput
 from ..pipeline import Quantised, QuantPlan, ort_infer
 from ..ptq.observers import Range
 from ..ptq.onnx_graph import choose_ranges, layers, quantise
 from ..quality_drop import Drop, float_outputs, measure_drop
 from ..recipe import Recipe, is_kept
-from .candidate_bench import Ground, times_in_turns
-from .results_cache import Notebook
+from .candidate_bench import CandidateBench, times_in_turns
+from .results_cache import ResultsCache
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -60,28 +60,28 @@ class LayerCost:
 
 
 def layer_costs(
-    ground: Ground, recipe: Recipe, notebook: Notebook, *, rounds: int
+    bench: CandidateBench, recipe: Recipe, cache: ResultsCache, *, rounds: int
 ) -> list[LayerCost]:
     """Every quantised layer off and on, the one most worth sparing first.
 
     The order is by the residual SNR gained, by what it costs in time among equals.
     """
-    done = ground.quantised(recipe)
-    floats = float_outputs(ground.infer(done.source), ground.probes)
-    whole = ground.infer(done.model)
-    base = measure_drop(whole, floats, ground.probes)
+    done = bench.quantised(recipe)
+    floats = float_outputs(bench.infer(done.source), bench.samples)
+    whole = bench.infer(done.model)
+    base = measure_drop(whole, floats, bench.samples)
     names = quantised_layers(done, recipe)
-    image = ground.probes[0].image
+    image = bench.samples[0].image
     ranges = shared_ranges(done, recipe)
 
     def candidate(kept: Sequence[str]) -> ModelProto:
         return quantise(done.source, done.stats, with_kept(recipe, kept), ranges)
 
     def measured(layer: str) -> dict[str, Any]:
-        spared = ground.infer(candidate([layer]))
-        off = measure_drop(spared, floats, ground.probes)
+        spared = bench.infer(candidate([layer]))
+        off = measure_drop(spared, floats, bench.samples)
         alone = candidate([other for other in names if other != layer])
-        on = measure_drop(ground.infer(alone), floats, ground.probes)
+        on = measure_drop(bench.infer(alone), floats, bench.samples)
         with_float, with_int8 = times_in_turns([spared, whole], image, rounds)
         return {
             "spared_snr_db": off.residual_snr_db - base.residual_snr_db,
@@ -93,8 +93,8 @@ def layer_costs(
 
     costs: list[LayerCost] = []
     for number, layer in enumerate(names):
-        ground.say(f"layer {number + 1} of {len(names)}: {layer}")
-        costs.append(LayerCost(layer, **notebook.get(layer, lambda name=layer: measured(name))))
+        bench.log(f"layer {number + 1} of {len(names)}: {layer}")
+        costs.append(LayerCost(layer, **cache.get(layer, lambda name=layer: measured(name))))
     return sorted(costs, key=lambda cost: (-round(cost.spared_snr_db, 2), cost.saved_ms))
 
 
@@ -113,23 +113,23 @@ def with_kept(recipe: Recipe, extra: Sequence[str]) -> Recipe:
     return dataclasses.replace(recipe, keep=(*recipe.keep, *extra))
 
 
-def drop_measure(done: Quantised, plan: QuantPlan, probes: Sequence[Probe]) -> Measure:
+def drop_measure(done: Quantised, plan: QuantPlan, samples: Sequence[SampleInput]) -> Measure:
     """A function from a candidate to its drop on these pictures, in onnxruntime."""
-    floats = float_outputs(ort_infer(done.source, plan.threads), probes)
-    return lambda model: measure_drop(ort_infer(model, plan.threads), floats, probes)
+    floats = float_outputs(ort_infer(done.source, plan.threads), samples)
+    return lambda model: measure_drop(ort_infer(model, plan.threads), floats, samples)
 
 
 def most_harmful(
-    done: Quantised, plan: QuantPlan, probes: Sequence[Probe], *, count: int
+    done: Quantised, plan: QuantPlan, samples: Sequence[SampleInput], *, count: int
 ) -> list[tuple[str, float]]:
     """The layers whose float form helps the residual SNR most, with that help in dB."""
-    measure = drop_measure(done, plan, probes)
+    measure = drop_measure(done, plan, samples)
     base = measure(done.model).residual_snr_db
     gains: list[tuple[str, float]] = []
     names = quantised_layers(done, plan.recipe)
     ranges = shared_ranges(done, plan.recipe)
     for number, layer in enumerate(names):
-        plan.say(f"sparing layers one by one: {number + 1} of {len(names)}")
+        plan.log(f"sparing layers one by one: {number + 1} of {len(names)}")
         spared = quantise(done.source, done.stats, with_kept(plan.recipe, [layer]), ranges)
         gains.append((layer, measure(spared).residual_snr_db - base))
     return sorted(gains, key=lambda pair: -pair[1])[:count]

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..base import Runner
 from ..console import USER_ERRORS, one_line
-from ..sdk_errors import in_our_words
+from ..sdk_errors import translate_sdk_error
 from .jobs import Job, check_job
 from .read import Picture, read_picture, what_is_lost, write_picture
 from .tiling import Infer, TilingOptions, deblur_picture
@@ -130,7 +130,11 @@ def run_jobs(
         try:
             done = run_job(runner, job, settings, tiles)
         except Exception as error:
-            told = error if isinstance(error, USER_ERRORS) else in_our_words(error, str(job.source))
+            told = (
+                error
+                if isinstance(error, USER_ERRORS)
+                else translate_sdk_error(error, str(job.source))
+            )
             if told is None or os.environ.get("EDGEDEBLUR_DEBUG"):
                 raise
             failures.append(Failure(job.source, one_line(told)))

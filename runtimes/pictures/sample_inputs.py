@@ -13,7 +13,7 @@ SHARP = SAMPLES.parent / "sharp"
 
 
 @dataclass(frozen=True)
-class Probe:
+class SampleInput:
     """A real picture as the network takes it.
 
     Attributes:
@@ -29,9 +29,9 @@ class Probe:
     sharp: np.ndarray | None = None
 
 
-def load_probes(
+def load_sample_inputs(
     size: tuple[int, int], multiple: int, *, dynamic: bool, count: int | None = None
-) -> list[Probe]:
+) -> list[SampleInput]:
     """The first ``count`` packaged samples at the artifact's size (free size: each at its own).
 
     Raises:
@@ -44,12 +44,12 @@ def load_probes(
         raise FileNotFoundError(
             f"{SAMPLES}: the packaged samples are missing; reinstall edgedeblur"
         )
-    probes: list[Probe] = []
+    sample_inputs: list[SampleInput] = []
     for file in files:
         picture = read_picture(file).pixels[: size[0], : size[1]]
         sharp = read_picture(SHARP / file.name).pixels[: size[0], : size[1]]
-        probes.append(probe_of(file.name, picture, sharp, size, multiple, dynamic=dynamic))
-    return probes
+        sample_inputs.append(probe_of(file.name, picture, sharp, size, multiple, dynamic=dynamic))
+    return sample_inputs
 
 
 def probe_of(
@@ -60,7 +60,7 @@ def probe_of(
     multiple: int,
     *,
     dynamic: bool,
-) -> Probe:
+) -> SampleInput:
     """A uint8 picture no larger than ``size``, reflected to it (or to the next multiples)."""
     goal = size
     if dynamic:
@@ -68,7 +68,7 @@ def probe_of(
     padding = [(0, goal[axis] - picture.shape[axis]) for axis in (0, 1)]
     padded = np.pad(picture, (*padding, (0, 0)), mode="reflect")
     image = padded.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1.0
-    return Probe(name, np.ascontiguousarray(image), picture.shape[:2], sharp)
+    return SampleInput(name, np.ascontiguousarray(image), picture.shape[:2], sharp)
 
 
 def to_uint8(output: np.ndarray) -> np.ndarray:

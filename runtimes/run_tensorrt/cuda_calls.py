@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..optional import MissingDependencyError, available
+from ..optional import MissingDependencyError
 
 Handle = Any  # a stream, event or graph of the package in use
 
@@ -112,24 +112,3 @@ class NoGpuError(MissingDependencyError):
             f"an NVIDIA GPU is needed, but there is {reason}; check that nvidia-smi lists one; in "
             "a container, start it with --gpus all"
         )
-
-
-def open_cuda() -> Cuda:
-    """cuda-python, or pycuda where only that is installed.
-
-    Raises:
-        MissingDependencyError: neither is; the message says what to install.
-        NoGpuError: no driver, or no GPU.
-    """
-    if available("cuda.bindings"):
-        from .cuda_nvidia import CudaPython
-
-        return CudaPython()
-    if available("pycuda"):
-        from .cuda_pycuda import PyCuda
-
-        return PyCuda()
-    raise MissingDependencyError(
-        "running an engine needs cuda-python: pip install cuda-python (or pip install pycuda, "
-        "which needs a CUDA toolkit)"
-    )

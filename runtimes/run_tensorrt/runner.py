@@ -17,8 +17,9 @@ from ..io_format import from_border, to_border
 from ..optional import MissingDependencyError, available
 from ..registry import runtime
 from ..run_ort import OrtRunner
-from ..sdk_errors import in_our_words
-from .cuda_calls import Cuda, NoGpuError, open_cuda
+from ..sdk_errors import translate_sdk_error
+from .cuda_bindings import open_cuda
+from .cuda_calls import Cuda, NoGpuError
 from .engine import Engine, Lane
 from .sdk import MODULES, check_plan, load_sdk
 
@@ -157,7 +158,7 @@ class TrtRunner(Runner):
         try:
             result = self._answer(lane)
         except Exception as error:
-            raise (in_our_words(error, str(self.path)) or error) from error
+            raise (translate_sdk_error(error, str(self.path)) or error) from error
         self._check_output(result, image)
         return result
 

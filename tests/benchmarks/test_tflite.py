@@ -15,7 +15,7 @@ from edgedeblur.export.to_tflite.operators import halve_weights
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.checkpoints.sources import zoo_path
 from edgedeblur.models.network.counting import conv_macs
-from edgedeblur.runtimes.base import open_runner
+from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_tflite.tflite_file import TfliteFile
 
 from tests import converted

@@ -46,8 +46,8 @@ def test_table_says_what_failed(tmp_path, capsys):
     target = get_target("onnx-fp32")
     job = Job(target, ExportSpec(target.name, (64, 32)), tmp_path / "net.onnx")
 
-    def build(_job, say):
-        say("converting")
+    def build(_job, log):
+        log("converting")
         raise ValueError("no\nluck")
 
     told = []

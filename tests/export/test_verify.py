@@ -9,8 +9,8 @@ import pytest
 import torch
 from edgedeblur.export import verify
 from edgedeblur.export.verify import ParityError, compare_outputs, measure_parity
-from edgedeblur.runtimes.pictures import sample_inputs as probes
-from edgedeblur.runtimes.pictures.sample_inputs import Probe
+from edgedeblur.runtimes.pictures import sample_inputs as samples
+from edgedeblur.runtimes.pictures.sample_inputs import SampleInput
 
 
 class Runner:
@@ -35,10 +35,10 @@ class Reference(torch.nn.Module):
 
 
 @pytest.fixture
-def probe():
+def sample():
     image = np.random.default_rng(0).uniform(-1, 1, (1, 3, 32, 64)).astype(np.float32)
     image[0, 0, 0, :2] = -1, 1
-    return Probe("made.png", image, (32, 64))
+    return SampleInput("made.png", image, (32, 64))
 
 
 def test_no_probes_is_no_parity():
@@ -47,31 +47,31 @@ def test_no_probes_is_no_parity():
 
 
 def test_missing_samples_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(probes, "SAMPLES", tmp_path / "gone")
+    monkeypatch.setattr(samples, "SAMPLES", tmp_path / "gone")
     with pytest.raises(FileNotFoundError, match=r"gone: the packaged samples are missing; reinst"):
-        probes.load_probes((32, 64), 32, dynamic=False)
+        samples.load_sample_inputs((32, 64), 32, dynamic=False)
 
 
-def test_an_output_beyond_its_range_is_refused_though_its_pixels_are_identical(probe):
+def test_an_output_beyond_its_range_is_refused_though_its_pixels_are_identical(sample):
     runner, reference = Runner(1.5, 2), Reference()
-    expected = verify.run_reference(reference, probe.image)
-    assert compare_outputs(runner.infer(probe.image), expected, probe)[0] == np.inf
+    expected = verify.run_reference(reference, sample.image)
+    assert compare_outputs(runner.infer(sample.image), expected, sample)[0] == np.inf
     with pytest.raises(ParityError, match=r"onnx-fp99 answers with values in \[-1\.5, 1\.5\] on m"):
-        measure_parity(runner, reference, [probe], tolerance_psnr_db=50)
+        measure_parity(runner, reference, [sample], tolerance_psnr_db=50)
 
 
 @pytest.mark.parametrize(("most", "allowed"), [(1 + 0.9 / 255, True), (1 + 1.1 / 255, False)])
-def test_half_a_step_of_a_pixel_is_allowed(probe, most, allowed):
+def test_half_a_step_of_a_pixel_is_allowed(sample, most, allowed):
     if allowed:
-        parity = measure_parity(Runner(1.5, most), Reference(), [probe], tolerance_psnr_db=50)
+        parity = measure_parity(Runner(1.5, most), Reference(), [sample], tolerance_psnr_db=50)
         assert parity.max_abs == pytest.approx(most - 1, rel=1e-4)
     else:
         with pytest.raises(ParityError, match="it must stay in"):
-            measure_parity(Runner(1.5, most), Reference(), [probe], tolerance_psnr_db=50)
+            measure_parity(Runner(1.5, most), Reference(), [sample], tolerance_psnr_db=50)
 
 
-def test_a_picture_below_the_tolerance_is_named_with_its_numbers(probe):
+def test_a_picture_below_the_tolerance_is_named_with_its_numbers(sample):
     weak = Runner(1.4, 1)
     with pytest.raises(ParityError, match=r"differs from PyTorch: \d+\.\d\d dB on made\.png, at l"):
-        measure_parity(weak, Reference(), [probe], tolerance_psnr_db=50)
-    assert measure_parity(weak, Reference(), [probe], tolerance_psnr_db=20).worst_psnr_db < 50
+        measure_parity(weak, Reference(), [sample], tolerance_psnr_db=50)
+    assert measure_parity(weak, Reference(), [sample], tolerance_psnr_db=20).worst_psnr_db < 50

@@ -11,10 +11,11 @@ from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.checkpoints.sources import zoo_path
-from edgedeblur.runtimes.base import open_runner, usable_cores
 from edgedeblur.runtimes.cli import main as run_main
+from edgedeblur.runtimes.machine import usable_cores
 from edgedeblur.runtimes.optional import MissingDependencyError
 from edgedeblur.runtimes.pictures.read import read_picture
+from edgedeblur.runtimes.registry import open_runner
 from PIL import Image
 
 from tests.contracts import SIZE, pytorch

@@ -8,8 +8,8 @@ from edgedeblur.export.registry import get_target
 from edgedeblur.export.to_tflite import operators as tflite_graph
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.runtimes.artifact import TensorSpec
-from edgedeblur.runtimes.base import open_runner
 from edgedeblur.runtimes.optional import MissingDependencyError
+from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_tflite import runner as run_tflite
 from edgedeblur.runtimes.run_tflite.runner import from_border, to_border
 

@@ -10,9 +10,9 @@ from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.checkpoints.sources import zoo_path
-from edgedeblur.runtimes.base import Runner, open_runner
+from edgedeblur.runtimes.base import Runner
 from edgedeblur.runtimes.optional import MissingDependencyError, require
-from edgedeblur.runtimes.registry import runtime, runtime_for, runtimes
+from edgedeblur.runtimes.registry import open_runner, runtime, runtime_for, runtimes
 from edgedeblur.runtimes.run_torch import open_reference
 
 from tests.contracts import SIZE, RunnerContract, copied

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..backbone import Backbone
 from ..mobilenetv2 import mobilenetv2_features
-from ..registry import Backbone
 
 BACKBONE = Backbone(
     name="mobilenet",

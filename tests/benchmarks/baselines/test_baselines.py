@@ -14,8 +14,8 @@ from edgedeblur.benchmarks.workers import worker
 from edgedeblur.models.checkpoints.checkpoint import save_checkpoint
 from edgedeblur.models.network.registry import build_generator
 from edgedeblur.runtimes.artifact import manifest_path
-from edgedeblur.runtimes.base import open_runner
 from edgedeblur.runtimes.files import sha256_of
+from edgedeblur.runtimes.registry import open_runner
 
 from tests.released import expected
 

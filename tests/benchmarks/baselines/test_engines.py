@@ -15,8 +15,8 @@ from edgedeblur.benchmarks.timing.rounds import pool
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.checkpoints.sources import zoo_path
 from edgedeblur.runtimes.artifact import Parity, read_manifest, write_manifest
-from edgedeblur.runtimes.base import open_runner
 from edgedeblur.runtimes.compare import residual_snr_db
+from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_tensorrt.runner import cannot_run
 
 from tests.contracts import pytorch

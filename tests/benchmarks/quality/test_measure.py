@@ -11,7 +11,7 @@ from edgedeblur.benchmarks.report.json_file import as_text
 from edgedeblur.benchmarks.report.markdown import markdown_table
 from edgedeblur.benchmarks.result import BenchResult, PictureScore, Row
 from edgedeblur.runtimes import compare
-from edgedeblur.runtimes.base import open_runner
+from edgedeblur.runtimes.registry import open_runner
 
 from ..report.test_report import printed, result
 from ..support import blurred, picture, save_png, sharpening, write_artifact, write_pairs

@@ -13,7 +13,7 @@ from edgedeblur.benchmarks.timing.latency import (
     timed_open,
     to_network,
 )
-from edgedeblur.runtimes.base import open_runner
+from edgedeblur.runtimes.registry import open_runner
 
 from ..support import SIZE, conditions, picture, sharpening, write_artifact
 

@@ -16,7 +16,7 @@ from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.network.convolution import SeparableConv
 from edgedeblur.models.network.counting import conv_macs
 from edgedeblur.models.network.registry import backbone_names
-from edgedeblur.runtimes.base import open_runner
+from edgedeblur.runtimes.registry import open_runner
 from torch import nn
 
 # One pixel, one column, odd numbers of pyramid cells, more than one picture.

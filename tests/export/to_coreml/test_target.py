@@ -15,8 +15,9 @@ from edgedeblur.export.prepare import prepare
 from edgedeblur.export.produce import EMBED_KEY, produce
 from edgedeblur.export.quality_gate import DropError, with_cost
 from edgedeblur.export.registry import get_target
+from edgedeblur.export.to_coreml.model import expected, scratch, to_model
 from edgedeblur.export.to_coreml.package import check_package, main_block, share_constants
-from edgedeblur.export.to_coreml.target import convert_fp16, expected, scratch, to_model
+from edgedeblur.export.to_coreml.target import convert_fp16
 from edgedeblur.export.verify import ParityError, measure_parity
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.quantize.calibration import calibration_set
@@ -24,9 +25,9 @@ from edgedeblur.quantize.pipeline import QuantPlan, Settled
 from edgedeblur.quantize.ptq.coreml_program import SMALL_WEIGHT, check_recipe
 from edgedeblur.quantize.ptq.onnx_graph import quantised_weight, weight_scale
 from edgedeblur.quantize.recipe import Recipe
-from edgedeblur.runtimes.base import open_runner
 from edgedeblur.runtimes.files import sha256_of
-from edgedeblur.runtimes.pictures.sample_inputs import load_probes
+from edgedeblur.runtimes.pictures.sample_inputs import load_sample_inputs
+from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_coreml.interpreter import MODEL_FILE, MilProgram, load_spec, quiet
 from edgedeblur.runtimes.run_coreml.runner import CoremlRunner
 
@@ -256,10 +257,10 @@ def test_frozen_instance_norms_are_not_turned_live(released_h5, tmp_path):
     good = tmp_path / "good.mlpackage"
     manifest = produce(target, checkpoint, spec, good, norm="frozen", threads=2)
     assert "instance_norm" not in MilProgram(good).kinds
-    probes = load_probes(SIZE, 32, dynamic=False, count=1)
+    samples = load_sample_inputs(SIZE, 32, dynamic=False, count=1)
     runner = CoremlRunner(bad, manifest, threads=2, device="cpu")
     with pytest.raises(ParityError, match="coreml-fp16 differs from PyTorch"):
-        measure_parity(runner, graph.reference, probes, tolerance_psnr_db=50.0)
+        measure_parity(runner, graph.reference, samples, tolerance_psnr_db=50.0)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.network.norm import norms
 from edgedeblur.quantize.recipe import default_recipe, is_kept, layer_name
 from edgedeblur.quantize.search import sensitivity
-from edgedeblur.runtimes.base import open_runner
+from edgedeblur.runtimes.registry import open_runner
 
 from tests.contracts import SIZE, TargetContract, spec_for
 from tests.released import expected

@@ -76,11 +76,11 @@ def test_the_current_gpu_must_be_there():
 
 
 def test_interrupt_stops_the_build():
-    def say(_line):
+    def log(_line):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_engine(tiny(), RTX, say)
+        build_engine(tiny(), RTX, log)
 
 
 @pytest.mark.skipif(available("tensorrt"), reason="TensorRT is installed here")

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from edgedeblur.quantize.quality_drop import Drop
 from edgedeblur.quantize.recipe import Recipe
-from edgedeblur.quantize.search.results_cache import Notebook
+from edgedeblur.quantize.search.results_cache import ResultsCache
 from edgedeblur.quantize.search.search import Search
 from edgedeblur.quantize.search.sensitivity import LayerCost, Limits
 
@@ -21,7 +21,7 @@ class Pretended(Search):
 
     def __init__(self, bias=0.5, equal=-0.5):
         self._limits, self._bias, self._equal = LIMITS, bias, equal
-        self._ground = type("Ground", (), {"say": staticmethod(lambda _text: None)})
+        self._bench = type("CandidateBench", (), {"log": staticmethod(lambda _text: None)})
         self.asked = []
 
     def measure(self, recipe):
@@ -70,9 +70,9 @@ def test_out_of_reach_is_an_error():
 
 def test_notebook_goes_on_and_refuses_another_experiment(tmp_path):
     path = tmp_path / "n.json"
-    first = Notebook(path, {"size": [64, 64]})
+    first = ResultsCache(path, {"size": [64, 64]})
     assert first.get("x", lambda: 1.5) == 1.5
-    again = Notebook(path, {"size": [64, 64]})
+    again = ResultsCache(path, {"size": [64, 64]})
 
     def forbidden():
         raise AssertionError("was measured already")
@@ -80,11 +80,11 @@ def test_notebook_goes_on_and_refuses_another_experiment(tmp_path):
     assert again.get("x", forbidden) == 1.5
     assert again.entries() == {"x": 1.5}
     with pytest.raises(ValueError, match=r"another experiment \(other size\)"):
-        Notebook(path, {"size": [64, 96]})
-    assert Notebook(path, {"size": [64, 96]}, force=True).entries() == {}
+        ResultsCache(path, {"size": [64, 96]})
+    assert ResultsCache(path, {"size": [64, 96]}, force=True).entries() == {}
     path.write_text("{")
     with pytest.raises(ValueError, match="no measurements of ours"):
-        Notebook(path, {})
+        ResultsCache(path, {})
 
 
 def test_limits_need_both():

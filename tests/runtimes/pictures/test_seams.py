@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from edgedeblur.models.checkpoints.sources import zoo_path
 from edgedeblur.models.network.receptive_field import receptive_radius_px
-from edgedeblur.runtimes.base import open_runner
 from edgedeblur.runtimes.pictures.read import read_picture
 from edgedeblur.runtimes.pictures.tiling import TilingOptions
+from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_torch import open_reference
 
 

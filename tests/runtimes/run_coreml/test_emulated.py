@@ -18,11 +18,11 @@ from edgedeblur.benchmarks.workers.jobs import Job
 from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.registry import get_target
 from edgedeblur.export.rewrites.tune import tune
-from edgedeblur.runtimes.base import open_runner
 from edgedeblur.runtimes.cli import main
 from edgedeblur.runtimes.pictures.batch import Settings, run_job
 from edgedeblur.runtimes.pictures.jobs import find_sources, plan_jobs
 from edgedeblur.runtimes.pictures.read import Picture, write_picture
+from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_ort import OrtRunner
 from PIL import Image
 from rich.console import Console
@@ -94,7 +94,7 @@ def test_tuning_refuses_to_time_it(artifact, tmp_path):
     with pytest.raises(ValueError, match=r"onnx-fp32 cannot be timed on this machine, which only"):
         tune(
             target, None, ExportSpec(target.name, (64, 96)), tmp_path, tmp_path / "t.json",
-            rounds=1, threads=1, build=lambda text, path: None, say=lambda line: None,
+            rounds=1, threads=1, build=lambda text, path: None, log=lambda line: None,
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.runtimes.artifact import read_manifest
-from edgedeblur.runtimes.base import open_runner
+from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_coreml import runner as run_coreml
 from edgedeblur.runtimes.run_coreml.runner import CoremlRunner, from_pixels, to_pixels
 from PIL import Image

@@ -12,12 +12,13 @@ from edgedeblur.runtimes.artifact import (
     read_manifest,
     write_manifest,
 )
-from edgedeblur.runtimes.base import open_runner
 from edgedeblur.runtimes.files import sha256_of
 from edgedeblur.runtimes.io_format import from_border, to_border
 from edgedeblur.runtimes.optional import MissingDependencyError, available
+from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_tensorrt import cuda_nvidia
-from edgedeblur.runtimes.run_tensorrt.cuda_calls import NoGpuError, open_cuda
+from edgedeblur.runtimes.run_tensorrt.cuda_bindings import open_cuda
+from edgedeblur.runtimes.run_tensorrt.cuda_calls import NoGpuError
 from edgedeblur.runtimes.run_tensorrt.runner import cannot_run
 from edgedeblur.runtimes.run_tensorrt.sdk import (
     PlanHeader,
@@ -274,7 +275,7 @@ def test_real_cuda_without_a_driver_says_so():
 
 def test_without_either_cuda_package(monkeypatch):
     monkeypatch.setattr(
-        "edgedeblur.runtimes.run_tensorrt.cuda_calls.available", lambda _name: False
+        "edgedeblur.runtimes.run_tensorrt.cuda_bindings.available", lambda _name: False
     )
     with pytest.raises(MissingDependencyError, match="pip install cuda-python"):
         open_cuda()
