@@ -14,6 +14,8 @@ from .presets import preset_names
 if TYPE_CHECKING:
     from .config import Config
 
+_PRESET = "paper"
+
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
@@ -29,7 +31,17 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="DIR@N takes every N-th item, as in --pairs GOPRO_Large@2. With torchrun, several "
         "processes train as one.",
     )
-    add_options(parser, preset="paper")
+    add_options(parser, preset=_PRESET)
+    parser.add_argument(
+        "--decay-from",
+        type=Path,
+        metavar="RUN",
+        help="branch off the last saved step of this run, whose rate is flat: with its settings, "
+        "let the rate fall to optim.lr_end and write into --output; RUN itself is only read",
+    )
+    parser.add_argument(
+        "--decay-steps", type=int, metavar="N", help="steps of --decay-from (default: 2000)"
+    )
     instead = parser.add_mutually_exclusive_group()  # of training
     instead.add_argument(
         "--evaluate", action="store_true", help="only measure --init on the validation set"
@@ -99,7 +111,7 @@ def work(arguments: argparse.Namespace) -> int:
         print_json({name: config_tree(load_config(name)) for name in preset_names()})
         return DONE
     if arguments.average:
-        from .average import average_checkpoints
+        from ..checkpoints.average import average_checkpoints
 
         check_writable(arguments.output, force=arguments.force)
         average_checkpoints(arguments.average, arguments.output)
@@ -107,10 +119,30 @@ def work(arguments: argparse.Namespace) -> int:
         return DONE
     from . import session
 
+    _check_decay(arguments)
+    if arguments.decay_from:
+        return session.decay(arguments)
     config = read_config(arguments)
     if arguments.evaluate:
         return session.evaluate_only(config, arguments)
     return session.train(config, arguments)
+
+
+def _check_decay(arguments: argparse.Namespace) -> None:
+    """A decay takes its settings from the run that it branches off."""
+    if arguments.decay_from is None:
+        if arguments.decay_steps is not None:
+            raise ValueError("--decay-steps belongs to --decay-from RUN")
+        return
+    if arguments.evaluate:
+        raise ValueError("--evaluate measures a checkpoint; leave --decay-from out")
+    given = [n for n in ("backbone", "init", "teacher", "freeze_norms") if getattr(arguments, n)]
+    given += ["preset"] if arguments.preset != _PRESET else []
+    for name in given:
+        option = name.replace("_", "-")
+        raise ValueError(f"--{option}: a decay takes its settings from {arguments.decay_from}")
+    if arguments.resume and (arguments.overrides or arguments.decay_steps is not None):
+        raise ValueError("--resume goes on with the decay as it was begun; leave its settings out")
 
 
 def read_config(arguments: argparse.Namespace) -> Config:

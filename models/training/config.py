@@ -6,6 +6,7 @@ wrong types are refused with the nearest name, so that a typing mistake never tr
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import sys
@@ -76,6 +77,8 @@ class Optim:
     flat_epochs: int = 150
     decay_epochs: int = 150
     decay: str = "linear"
+    decay_at: int = 0  # with decay_steps: the step at which the rate starts to fall
+    decay_steps: int = 0  # above 0: the run ends with this decay, whatever the epochs say
     warmup_steps: int = 0
     frozen_backbone_epochs: int = 3
     frozen_norm_epochs: int = 0  # at the end: train with the running statistics
@@ -92,6 +95,8 @@ class Optim:
         _one_of("optim.precision", self.precision, PRECISIONS)
         if self.lr <= 0 or self.lr_end < 0 or not 0 <= self.ema < 1:
             raise ValueError("optim: lr above 0, lr_end at least 0 and ema in [0, 1) are needed")
+        if min(self.decay_at, self.decay_steps) < 0:
+            raise ValueError("optim: decay_at and decay_steps must be at least 0")
         if self.epochs < 1:
             raise ValueError("optim: flat_epochs + decay_epochs must be at least 1")
 
@@ -155,17 +160,26 @@ def load_config(preset: str, overrides: Sequence[str] = ()) -> Config:
         FileNotFoundError: no such preset or file.
         ValueError: not TOML, an unknown key, or a value of the wrong type or range.
     """
-    tree = _read_toml(_preset_path(preset))
+    return config_from(overridden(_read_toml(_preset_path(preset)), overrides))
+
+
+def overridden(tree: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A copy of nested dictionaries with ``section.key=value`` overrides in order.
+
+    Raises:
+        ValueError: an override of another form, or of something that is not a section.
+    """
+    changed = copy.deepcopy(dict(tree))
     for override in overrides:
         name, separator, text = override.partition("=")
         section, dot, key = name.strip().partition(".")
         if not (separator and dot):
             raise ValueError(f"override {override!r}: write section.key=value")
-        entries = tree.setdefault(section, {})
+        entries = changed.setdefault(section, {})
         if not isinstance(entries, dict):
-            raise ValueError(f"{preset}: {section} is not a section")
+            raise ValueError(f"override {override!r}: {section} is not a section")
         entries[key.strip()] = _literal(text.strip())
-    return config_from(tree)
+    return changed
 
 
 def config_from(tree: Mapping[str, Any]) -> Config:

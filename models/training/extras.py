@@ -1,4 +1,4 @@
-"""What surrounds a run: timing, hooks to the outside, and the error that ends it."""
+"""What surrounds a run: timing, and hooks to the outside."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-    from .board import Board
+    from .reports.board import Board
     from .validate import Example
 
 Report = Callable[[str], None]
 Progress = Callable[[int, int, str], None]
-
-
-class DivergedError(ValueError):
-    """The loss is not a number, or exploded; the message says when and what is left."""
 
 
 @dataclass
@@ -28,6 +24,13 @@ class Clock:
     step_s: float = 0.0
     steps: int = 0
     images: int = 0
+
+    def add(self, data_s: float, step_s: float, images: int) -> None:
+        """Add a step: seconds it waited for data, seconds it computed, crops it trained on."""
+        self.data_s += data_s
+        self.step_s += step_s
+        self.steps += 1
+        self.images += images
 
     @property
     def data_share(self) -> float:

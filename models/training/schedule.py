@@ -14,13 +14,19 @@ def learning_rate(optim: Optim, step: int, epoch_steps: int) -> float:
     """
     if step < optim.warmup_steps:
         return optim.lr * (step + 1) / optim.warmup_steps
-    flat = optim.flat_epochs * epoch_steps
-    decay = optim.decay_epochs * epoch_steps
+    flat, decay = decay_span(optim, epoch_steps)
     if step < flat or decay == 0:
         return optim.lr
     done = min((step - flat) / max(decay - 1, 1), 1.0)
     share = 1 - done if optim.decay == "linear" else 0.5 * (1 + math.cos(math.pi * done))
     return optim.lr_end + (optim.lr - optim.lr_end) * share
+
+
+def decay_span(optim: Optim, epoch_steps: int) -> tuple[int, int]:
+    """The step at which the decay starts, and how many steps it takes; their sum ends the run."""
+    if optim.decay_steps:
+        return optim.decay_at, optim.decay_steps
+    return optim.flat_epochs * epoch_steps, optim.decay_epochs * epoch_steps
 
 
 def backbone_is_frozen(optim: Optim, step: int, epoch_steps: int) -> bool:
@@ -30,4 +36,4 @@ def backbone_is_frozen(optim: Optim, step: int, epoch_steps: int) -> bool:
 
 def norms_are_frozen(optim: Optim, step: int, epoch_steps: int) -> bool:
     """Whether this step trains with the running statistics, as inference will use them."""
-    return step >= (optim.epochs - optim.frozen_norm_epochs) * epoch_steps
+    return step >= sum(decay_span(optim, epoch_steps)) - optim.frozen_norm_epochs * epoch_steps

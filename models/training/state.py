@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,17 +44,34 @@ class Averaged:
             if not value.is_floating_point():
                 value.copy_(current[name])
 
+    @contextlib.contextmanager
+    def held_by(self, module: nn.Module) -> Generator[None]:
+        """The module with the averaged values inside the block, its own after it."""
+        own = {name: t.detach().clone() for name, t in module.state_dict().items()}
+        module.load_state_dict(self.values)
+        try:
+            yield
+        finally:
+            module.load_state_dict(own)
+
 
 def fingerprint(config: Config, labels: Sequence[str], world: int) -> str:
     """What must be the same for a run to be continued: settings, data, number of processes.
 
     How often something is saved or shown, and how crops are loaded, may change.
     """
-    tree = config_tree(config)
-    tree.pop("run")
+    return tree_fingerprint(config_tree(config), labels, world)
+
+
+def tree_fingerprint(tree: Mapping[str, Any], labels: Sequence[str], world: int) -> str:
+    """`fingerprint` of settings as they stand in a run's `CONFIG_NAME`."""
+    kept = {name: dict(section) for name, section in tree.items() if name != "run"}
     for name in ("workers", "cache_gb", "bad_limit"):
-        tree["data"].pop(name)
-    text = json.dumps([tree, list(labels), world], sort_keys=True)
+        kept["data"].pop(name)
+    if not kept["optim"].get("decay_steps"):  # runs from before there were these settings go on
+        for name in ("decay_at", "decay_steps"):
+            kept["optim"].pop(name, None)
+    text = json.dumps([kept, list(labels), world], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -76,20 +94,57 @@ def read_state(folder: Path, mark: str) -> dict[str, Any]:
         FileNotFoundError: there is none.
         ValueError: damaged, or of a run with other settings or data.
     """
+    state = load_state(folder)
+    check_mark(state, folder, mark)
+    return state
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """The state in a folder, whichever run it belongs to.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: damaged.
+    """
     path = folder / STATE_NAME
     if not path.exists():
         raise FileNotFoundError(f"{path}: nothing to resume; start without --resume")
     try:
         state = cast("dict[str, Any]", torch.load(path, map_location="cpu", weights_only=True))
-        found = state["fingerprint"]
+        _ = state["fingerprint"], state["step"]
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: damaged or not a training state; start a new run") from error
-    if found != mark:
-        raise ValueError(
-            f"{path}: belongs to a run with other settings, data or number of processes "
-            f"(see {CONFIG_NAME} beside it); resume with the same ones or choose another --output"
-        )
     return state
+
+
+def check_mark(state: Mapping[str, Any], folder: Path, mark: str) -> None:
+    """Refuse a state whose `fingerprint` is not `mark`.
+
+    Raises:
+        ValueError: it belongs to a run with other settings or data.
+    """
+    if state["fingerprint"] != mark:
+        raise ValueError(
+            f"{folder / STATE_NAME}: belongs to a run with other settings, data or number of "
+            f"processes (see {CONFIG_NAME} beside it); resume with the same ones or choose another "
+            "--output"
+        )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The settings of the run in a folder, as nested dictionaries.
+
+    Raises:
+        FileNotFoundError: there is no run.
+        ValueError: damaged.
+    """
+    path = folder / CONFIG_NAME
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file; {folder} holds no run")
+    try:
+        return cast("dict[str, Any]", json.loads(path.read_text(encoding="utf-8"))["config"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: damaged or not a run's settings") from error
 
 
 def write_config(folder: Path, config: Config, labels: Sequence[str]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import json
 import math
 import time
 from collections.abc import Generator as Yields
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,18 +21,17 @@ from ..network.norm import norms
 from . import schedule, state
 from .crops.loader import Batch, Crops, Plan, batches
 from .distributed import Team, share_batch_norms
-from .extras import Clock, DivergedError, Extras
+from .divergence import DivergenceGuard
+from .extras import Clock, Extras
 from .objective.adversary import Adversary
 from .objective.objective import build_optimiser, weighted_losses
+from .precision import autocast
 from .validate import Scores, evaluate, to_signed
 
 if TYPE_CHECKING:
     from ..network.generator import Generator
+    from .branch import Branch
     from .config import Config
-
-_WATCH_FROM = 100  # steps before a jump of the loss counts as an explosion
-_EXPLOSION = 50.0  # times the running mean of the loss
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Trainer:
@@ -69,6 +68,7 @@ class Trainer:
         self.step = 0
         self.best_db = -math.inf
         self._crops = crops
+        self._labels = tuple(labels)
         self._mark = state.fingerprint(config, labels, team.world)
         self._module: nn.Module = self.generator
         if team.world > 1:
@@ -86,8 +86,9 @@ class Trainer:
         self.averaged = state.Averaged(self.generator, decay) if decay else None
         self.adversary = Adversary(config, team) if config.loss.uses_adversary else None
         self._backbone = list(self.generator.fpn.features.parameters())
-        self._running_loss = 0.0
+        self._guard = DivergenceGuard(folder / state.STATE_NAME)
         self._skipped = 0
+        self._stop = False
 
     def resume(self) -> None:
         """Continue from the folder's state.
@@ -96,9 +97,21 @@ class Trainer:
             FileNotFoundError, ValueError: see `state.read_state`.
         """
         saved = state.read_state(self.folder, self._mark)
-        self.step = int(saved["step"])
+        self._load(saved)
         self.best_db = float(saved["best_db"])
-        self._running_loss = float(saved["running_loss"])
+
+    def start_from(self, branch: Branch) -> None:
+        """Continue from another run's state, which `config` decays.
+
+        Raises:
+            ValueError: see `Branch.check`.
+        """
+        branch.check(self._labels, self.team.world, self.plan.epoch_steps)
+        self._load(copy.deepcopy(branch.saved))  # the optimiser goes on writing into what it loads
+
+    def _load(self, saved: Mapping[str, Any]) -> None:
+        self.step = int(saved["step"])
+        self._guard.running_loss = float(saved["running_loss"])
         self._skipped = int(saved["skipped"])
         self.generator.load_state_dict(saved["generator"])
         self._optimiser.load_state_dict(saved["optimiser"])
@@ -109,8 +122,14 @@ class Trainer:
         if self.adversary is not None:
             self.adversary.load(saved["adversary"])
 
+    def request_stop(self) -> None:
+        """Let `run` save and return after the step at hand; safe to call from a signal handler."""
+        self._stop = True
+
     def run(self, *, stop_after: int | None = None) -> None:
         """Train to the end (or to step `stop_after`), saving and validating on the way.
+
+        A `request_stop` from a signal handler ends it earlier, with everything saved.
 
         Raises:
             DivergedError: the loss is not finite or exploded.
@@ -126,17 +145,19 @@ class Trainer:
             rank=self.team.rank,
             pin=self.team.device.type == "cuda",
         )
-        while self.step < end:
+        while self.step < end and not self._stop:
             before = time.perf_counter()
             batch = next(supply)
             arrived = time.perf_counter()
             self._count_skipped(batch)
             parts = self._train_step(batch)
             self.step += 1
-            self._note_time(arrived - before, time.perf_counter() - arrived, batch)
+            self.clock.add(arrived - before, time.perf_counter() - arrived, batch.blurry.shape[0])
             self.extras.progress(self.step, self.plan.steps, f"loss {parts['loss']:.4f}")
             if log is not None:
                 self._after_step(log, parts, last=self.step == end)
+        if self._stop and self.step < end and self.team.leads:
+            self.save()
 
     def _train_step(self, batch: Batch) -> dict[str, float]:
         optim, each = self.config.optim, self.plan.epoch_steps
@@ -151,7 +172,7 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.zero_grad(set_to_none=True)
-        with self._autocast():
+        with autocast(self.team.device.type, self.config.optim.precision):
             restored = cast("Tensor", self._module(blurry))
             parts = weighted_losses(
                 self.config.loss, restored.float(), blurry, sharp, self.extras, self.adversary
@@ -159,7 +180,7 @@ class Trainer:
         total = torch.stack(list(parts.values())).sum()
         numbers = {name: float(part.detach()) for name, part in parts.items()}
         numbers["loss"] = float(total.detach())
-        self._check(numbers["loss"])
+        self._guard.check(self.step, numbers["loss"])
         self._scaler.scale(total).backward()
         numbers["gradient"] = self._update(rest=self._backbone_rests())
         if self.adversary is not None:
@@ -183,7 +204,7 @@ class Trainer:
             )
             # An infinite gradient in fp16 only lowers the scale; elsewhere it would ruin weights.
             if not math.isfinite(norm) and not self._scaler.is_enabled():
-                raise self._diverged(f"gradient norm is {norm}")
+                raise self._guard.diverged(self.step, f"gradient norm is {norm}")
         self._scaler.step(self._optimiser)
         self._scaler.update()
         return norm if math.isfinite(norm) else 0.0
@@ -194,27 +215,6 @@ class Trainer:
         optim = self.config.optim
         return started and schedule.backbone_is_frozen(optim, self.step, self.plan.epoch_steps)
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        kind = _DTYPES.get(self.config.optim.precision)
-        if kind is None:
-            return contextlib.nullcontext()
-        return torch.autocast(self.team.device.type, dtype=kind)
-
-    def _check(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise self._diverged(f"loss is {loss}")
-        if self.step >= _WATCH_FROM and loss > _EXPLOSION * self._running_loss > 0:
-            raise self._diverged(f"loss jumped to {loss:.3g} from {self._running_loss:.3g}")
-        weight = max(0.01, 1 / (self.step + 1))
-        self._running_loss += weight * (loss - self._running_loss)
-
-    def _diverged(self, what: str) -> DivergedError:
-        good = self.folder / state.STATE_NAME
-        left = f"the last good checkpoint is {good}" if good.exists() else "nothing was saved yet"
-        return DivergedError(
-            f"step {self.step}: {what}; {left}. Lower optim.lr, set optim.clip, or use fp32"
-        )
-
     def _count_skipped(self, batch: Batch) -> None:
         for text in batch.skipped:
             self._skipped += 1
@@ -224,12 +224,6 @@ class Trainer:
                 f"{self._skipped} unusable pictures, more than data.bad_limit="
                 f"{self.config.data.bad_limit}; the last: {batch.skipped[-1]}"
             )
-
-    def _note_time(self, data_s: float, step_s: float, batch: Batch) -> None:
-        self.clock.data_s += data_s
-        self.clock.step_s += step_s
-        self.clock.steps += 1
-        self.clock.images += batch.blurry.shape[0]
 
     def _after_step(self, log: state.Log, parts: dict[str, float], *, last: bool) -> None:
         run = self.config.run
@@ -251,11 +245,7 @@ class Trainer:
             if scores.mean("psnr_after") > self.best_db:
                 self.best_db = scores.mean("psnr_after")
                 self._write_weights(state.BEST_NAME, scores)
-        line = {
-            "psnr": scores.mean("psnr_after"),
-            "ssim": scores.mean("ssim_after"),
-            "gain_db": scores.gain_db,
-        }
+        line = scores.means()
         log.add({"step": self.step, **line})
         if self.extras.board is not None:
             self.extras.board.scalars(self.step, {f"validation/{k}": v for k, v in line.items()})
@@ -267,15 +257,12 @@ class Trainer:
     @contextlib.contextmanager
     def averaged_weights(self) -> Yields[None]:
         """The generator with the averaged weights inside the block, its own after it."""
-        if self.averaged is None:
+        with (
+            contextlib.nullcontext()
+            if self.averaged is None
+            else self.averaged.held_by(self.generator)
+        ):
             yield
-            return
-        own = {name: t.detach().clone() for name, t in self.generator.state_dict().items()}
-        self.generator.load_state_dict(self.averaged.values)
-        try:
-            yield
-        finally:
-            self.generator.load_state_dict(own)
 
     def _write_weights(self, name: str, scores: Scores | None) -> None:
         metadata = {
@@ -300,7 +287,7 @@ class Trainer:
                 "fingerprint": self._mark,
                 "step": self.step,
                 "best_db": self.best_db,
-                "running_loss": self._running_loss,
+                "running_loss": self._guard.running_loss,
                 "skipped": self._skipped,
                 "generator": self.generator.state_dict(),
                 "optimiser": self._optimiser.state_dict(),

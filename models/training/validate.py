@@ -58,6 +58,11 @@ class Scores:
         """Mean PSNR after minus mean PSNR before."""
         return self.mean("psnr_after") - self.mean("psnr_before")
 
+    def means(self) -> dict[str, float]:
+        """What a run's log says: mean PSNR and SSIM after, and the mean gain in dB."""
+        psnr, ssim_after = self.mean("psnr_after"), self.mean("ssim_after")
+        return {"psnr": psnr, "ssim": ssim_after, "gain_db": self.gain_db}
+
 
 def sharp_examples(folder: Path, motion: Motion, count: int, crop: int) -> list[Example]:
     """Examples from sharp pictures, with blurs that depend on nothing but each picture's name.

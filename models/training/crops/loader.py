@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..config import Config
+from ..schedule import decay_span
 from .sources import BadPictureError, Source
 
 if TYPE_CHECKING:
@@ -58,13 +59,14 @@ class Plan:
     @property
     def steps(self) -> int:
         """Steps of the whole run."""
-        return self.config.optim.epochs * self.epoch_steps
+        return sum(decay_span(self.config.optim, self.epoch_steps))
 
     @property
     def final_start(self) -> int:
         """The first step that uses the final crop and batch."""
-        data = self.config.data
-        return self.steps - min(data.final_epochs, self.config.optim.epochs) * self.epoch_steps
+        first = self.steps - self.config.data.final_epochs * self.epoch_steps
+        # The steps before a decay that branched off are another run's and stay as they were.
+        return max(first, self.config.optim.decay_at if self.config.optim.decay_steps else 0)
 
     def keys(self, step: int, rank: int = 0) -> list[Key]:
         """The crops of one step of one process."""

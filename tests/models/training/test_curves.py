@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from edgedeblur.models.training.curves import curve_points, write_curves
+from edgedeblur.models.training.reports.curves import curve_points, write_curves
 from PIL import Image
 
 LOG = [

@@ -116,7 +116,7 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path):
 
 SCRIPT = """
 import sys, torch
-from edgedeblur.models.registry import build_generator
+from edgedeblur.models.network.registry import build_generator
 from edgedeblur.models.training import losses
 from edgedeblur.models.training.discriminators import PatchDiscriminator
 from edgedeblur.models.training.distributed import global_mean, join_team, share_batch_norms

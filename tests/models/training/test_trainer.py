@@ -18,7 +18,9 @@ from edgedeblur.models.training import state
 from edgedeblur.models.training.crops.loader import Crops
 from edgedeblur.models.training.crops.sources import PictureStore, SharpPictures
 from edgedeblur.models.training.distributed import Team
-from edgedeblur.models.training.trainer import DivergedError, Extras, Trainer
+from edgedeblur.models.training.divergence import DivergedError
+from edgedeblur.models.training.extras import Extras
+from edgedeblur.models.training.trainer import Trainer
 from edgedeblur.models.training.validate import sharp_examples
 
 
@@ -80,18 +82,23 @@ def test_a_resumed_run_ends_bit_equal(trainer, tiny, settings):
     assert first_log[-1]["loss"] == second_log[-1]["loss"]
 
 
-def test_killed_at_any_moment_and_resumed(sharp_folder, tiny, tmp_path):
-    """SIGKILL while steps are being written; the rest must not notice."""
+def tiny_command(sharp_folder, *, epoch_steps, save_steps):
     command = [
         *(sys.executable, "-m", "edgedeblur.models.training.cli"),
         *("--preset", "paper", "--sharp", str(sharp_folder), "--device", "cpu", "--threads", "1"),
     ]
     for override in (
         *("loss.pixel_kind=l1", "loss.perceptual=0", "loss.adversarial=0", "data.workers=0"),
-        *("optim.flat_epochs=0", "optim.decay_epochs=1", "data.epoch_steps=12", "data.crop=64"),
-        *("run.save_steps=1", "run.tensorboard=false", "optim.ema=0.9"),
+        *("optim.flat_epochs=0", "optim.decay_epochs=1", f"data.epoch_steps={epoch_steps}"),
+        *("data.crop=64", f"run.save_steps={save_steps}", "run.tensorboard=false", "optim.ema=0.9"),
     ):
         command += ["--set", override]
+    return command
+
+
+def test_killed_at_any_moment_and_resumed(sharp_folder, tmp_path):
+    """SIGKILL while steps are being written; the rest must not notice."""
+    command = tiny_command(sharp_folder, epoch_steps=12, save_steps=1)
     subprocess.run([*command, "-o", str(tmp_path / "whole")], check=True, capture_output=True)
     broken = tmp_path / "broken"
     process = subprocess.Popen([*command, "-o", str(broken)], stderr=subprocess.DEVNULL)
@@ -156,7 +163,7 @@ def test_not_a_number_stops_and_names_the_last_good_checkpoint(trainer, tiny):
 
 
 def test_an_exploding_loss_stops(trainer, tiny, monkeypatch):
-    monkeypatch.setattr("edgedeblur.models.training.trainer._WATCH_FROM", 2)
+    monkeypatch.setattr("edgedeblur.models.training.divergence._WATCH_FROM", 2)
     run = trainer(tiny())
     run.run(stop_after=2)
     run._running_loss = 1e-9
@@ -256,3 +263,29 @@ def test_low_precision_trains_close_to_full(trainer, tiny):
 def test_crops_too_small_for_the_discriminator(trainer, tiny):
     with pytest.raises(ValueError, match=r"crops of 64 pixels are too small.*needs 128"):
         trainer(tiny("loss.adversarial=0.01"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_run_goes_on_as_if_it_never_came(number, sharp_folder, tmp_path):
+    command = tiny_command(sharp_folder, epoch_steps=40, save_steps=1000)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run([*command, "-o", str(whole)], check=True, capture_output=True)
+    process = subprocess.Popen(
+        [*command, "-o", str(broken)], stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    for line in process.stderr:  # the run itself starts after this line
+        if line.startswith("data: "):
+            break
+    deadline = time.monotonic() + 120
+    while not (broken / state.CONFIG_NAME).exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    time.sleep(0.3)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    saved_at = torch.load(broken / state.STATE_NAME, weights_only=True)["step"]
+    assert f"stopped at step {saved_at}; everything is saved, go on with --resume" in told
+    assert saved_at < 40  # nothing else would have saved it
+    subprocess.run([*command, "-o", str(broken), "--resume"], check=True, capture_output=True)
+    first = load_checkpoint(str(whole / state.LAST_NAME)).state
+    assert_equal_states(first, load_checkpoint(str(broken / state.LAST_NAME)).state)

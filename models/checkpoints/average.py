@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..checkpoints.checkpoint import Checkpoint, generator_from, load_checkpoint, save_checkpoint
+from .checkpoint import Checkpoint, generator_from, load_checkpoint, save_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 from edgedeblur.models.checkpoints.checkpoint import generator_from, load_checkpoint
+from edgedeblur.models.checkpoints.densify import can_become, densify
 from edgedeblur.models.network.norm import norms
 from edgedeblur.models.network.registry import build_generator
-from edgedeblur.models.training.densify import can_become, densify
 
 
 @pytest.mark.parametrize("weights", ["random", "shipped"])

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...runtimes.optional import require
-from .validate import Example, restore
+from ....runtimes.optional import require
+from ..validate import Example, restore
 
 
 class Board:
