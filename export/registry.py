@@ -1,15 +1,19 @@
-"""Targets by name, ``<format>-<precision>``. A target registers itself in ``to_<x>/target.py``."""
+"""Targets by name, ``<format>-<precision>``, each registered by the module that converts to it.
+
+Such modules are found by name, ``to_<x>.py`` or ``to_<x>/target.py``, and in other distributions
+by entry points of the group ``edgedeblur.targets``.
+"""
 
 from __future__ import annotations
 
 import difflib
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..runtimes.discovery.by_name import import_matching
+from ..runtimes.discovery.entry_points import TARGETS, DuplicateNameError, import_entry_points
 from ..runtimes.optional import available
 
 if TYPE_CHECKING:
@@ -128,25 +132,41 @@ class Target:
 
 
 _TARGETS: dict[str, Target] = {}
+_PACKAGE = __name__.rpartition(".")[0]
 
 
 def register(target: Target) -> Target:
-    """Add a target; a duplicate name raises ValueError."""
-    if target.name in _TARGETS:
-        raise ValueError(f"target {target.name!r} is registered twice")
+    """Add a target.
+
+    Raises:
+        DuplicateNameError: the name is taken; the message names both modules.
+        ValueError: the name is not ``<format>-<precision>``.
+    """
+    other = _TARGETS.get(target.name)
+    if other is not None:
+        raise DuplicateNameError(
+            f"target {target.name!r} is registered twice: by {_origin(other)} and by "
+            f"{_origin(target)}; rename one"
+        )
     if target.name != f"{target.format}-{target.precision}":
         raise ValueError(f"target {target.name!r} is not <format>-<precision>")
     _TARGETS[target.name] = target
     return target
 
 
+def _origin(target: Target) -> str:
+    """The module that the target's convert is written in."""
+    return str(getattr(target.convert, "__module__", "?"))
+
+
 def targets() -> dict[str, Target]:
-    """All targets by name; imports every ``to_*/target.py`` and ``to_*.py`` here once."""
-    package = __name__.rpartition(".")[0]
-    for info in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        if info.name.startswith("to_"):
-            module = f"{info.name}.target" if info.ispkg else info.name
-            importlib.import_module(f"{package}.{module}")
+    """All targets by name: this package's and those of other distributions.
+
+    Raises:
+        DuplicateNameError: see `register`.
+    """
+    import_matching(_PACKAGE, "to_", "target")
+    import_entry_points(TARGETS, _TARGETS)
     return dict(sorted(_TARGETS.items()))
 
 
@@ -165,12 +185,13 @@ def get_target(name: str) -> Target:
 
 
 def targets_markdown() -> str:
-    """The README's table of targets."""
+    """The README's table of targets, without those of other distributions."""
     lines = [
         "| target | file | what it is | tolerance against PyTorch | install |",
         "|---|---|---|---|---|",
     ]
-    for t in targets().values():
+    own = [t for t in targets().values() if _origin(t).startswith(f"{_PACKAGE}.")]
+    for t in own:
         gate = f">= {t.tolerance_psnr_db:g} dB"
         install = f"`pip install 'edgedeblur[{t.extra}]'`"
         lines.append(f"| `{t.name}` | `{t.suffix}` | {t.about} | {gate} | {install} |")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..runtimes.console import DONE, console, print_json
+from ..runtimes.discovery.entry_points import DuplicateNameError
 from ..runtimes.optional import available
 from ..runtimes.registry import runtime_for
 from .registry import Target, targets
@@ -15,6 +16,8 @@ from .registry import Target, targets
 if TYPE_CHECKING:
     from ..runtimes.artifact import Manifest, TensorSpec
     from .rewrites.tune import Measured
+
+_NO_RUNNER = "no runner opens"
 
 
 def list_targets(*, as_json: bool) -> int:
@@ -33,10 +36,7 @@ def _row(target: Target) -> dict[str, Any]:
         "build": [module for module in target.build_modules if not available(module)],
         "run": [module for module in target.run_modules if not available(module)],
     }
-    runner = runtime_for(Path(f"net{target.suffix}")).runner
-    reason = runner.cannot_run()
-    if reason is None and runner.emulated:
-        reason = "its runtime does not exist on this system; it is emulated"
+    reason = _cannot_run(target)
     return {
         "target": target.name,
         "file": target.suffix,
@@ -50,6 +50,20 @@ def _row(target: Target) -> dict[str, Any]:
         "cannot_run": reason,
         "missing": list(dict.fromkeys((*lacks["build"], *lacks["run"]))),
     }
+
+
+def _cannot_run(target: Target) -> str | None:
+    """Why this machine cannot run the target's artifacts, packages aside; None if it can."""
+    try:
+        runner = runtime_for(Path(f"net{target.suffix}")).runner
+    except DuplicateNameError:
+        raise
+    except ValueError:  # a target of another distribution whose runner is not there
+        return f"{_NO_RUNNER} {target.suffix} files"
+    reason = runner.cannot_run()
+    if reason is None and runner.emulated:
+        return "its runtime does not exist on this system; it is emulated"
+    return reason
 
 
 def _print_targets(rows: Sequence[dict[str, Any]]) -> None:
@@ -79,6 +93,8 @@ def _print_targets(rows: Sequence[dict[str, Any]]) -> None:
                 f"pip install 'edgedeblur[{row['extra']}]'",
                 markup=False,
             )
+        elif (row["cannot_run"] or "").startswith(_NO_RUNNER):
+            shown.print(f"{row['target']}: {row['cannot_run']}; install one", markup=False)
         elif row["cannot_run"]:
             shown.print(
                 f"{row['target']}: cannot run here ({row['cannot_run']}); what is built is "

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..models.data.layouts import find_pairs
 from ..models.data.pairs import PICTURE_SUFFIXES
+from ..models.data.registry import find_pairs
 from ..runtimes.files import sha256_of
 from ..runtimes.pictures.read import read_picture
 from ..runtimes.pictures.sample_inputs import SAMPLES

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..result import BenchResult, read_result
 from .cells import Column, caption, cost_columns, quality_columns
-from .markdown import markdown_table
+from .formats.markdown import markdown_table
 
 _WANTED = (
     "engine",

@@ -7,8 +7,8 @@ import pytest
 from edgedeblur.benchmarks.quality.measure import Gallery, measure_quality, summarise
 from edgedeblur.benchmarks.quality.reference_outputs import ReferenceReader, ReferenceWriter
 from edgedeblur.benchmarks.report.cells import quality_columns
-from edgedeblur.benchmarks.report.json_file import as_text
-from edgedeblur.benchmarks.report.markdown import markdown_table
+from edgedeblur.benchmarks.report.formats.json_file import as_text
+from edgedeblur.benchmarks.report.formats.markdown import markdown_table
 from edgedeblur.benchmarks.result import BenchResult, PictureScore, Row
 from edgedeblur.runtimes import compare
 from edgedeblur.runtimes.registry import open_runner

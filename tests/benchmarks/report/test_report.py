@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 from edgedeblur.benchmarks.report.cells import decibels, filled, quality_columns, signed
-from edgedeblur.benchmarks.report.markdown import markdown_table
+from edgedeblur.benchmarks.report.formats.markdown import markdown_table
+from edgedeblur.benchmarks.report.formats.table import print_tables
 from edgedeblur.benchmarks.report.pictures import amplified_difference, slug
 from edgedeblur.benchmarks.report.readme import results_table_markdown
-from edgedeblur.benchmarks.report.table import print_tables
 from edgedeblur.benchmarks.result import (
     BenchResult,
     DataSet,

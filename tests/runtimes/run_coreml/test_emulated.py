@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from edgedeblur.benchmarks.environment import describe_machine
-from edgedeblur.benchmarks.report.markdown import write_report
-from edgedeblur.benchmarks.report.table import print_tables
+from edgedeblur.benchmarks.report.formats.markdown import write_report
+from edgedeblur.benchmarks.report.formats.table import print_tables
 from edgedeblur.benchmarks.result import BenchResult, DataSet
 from edgedeblur.benchmarks.timing.rounds import timed_rows
 from edgedeblur.benchmarks.workers import worker
