@@ -506,8 +506,8 @@ def _script(here, *, shell):
     for name in ("a", "b", "c"):
         save(f"in/{name}.png")
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r});"
-        "from tests.runtimes import test_cli_run as t; from edgedeblur.runtimes import cli;"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[3])!r});"
+        "from tests.runtimes.cli_run import test_outputs as t; from edgedeblur.runtimes import cli;"
         "from types import SimpleNamespace as N; from pathlib import Path;"
         "m = N(size_multiple=32, receptive_radius_px=20, norm='frozen',"
         " input=t.TensorSpec('image', (1, 3, 'height', 'width'), 'float32'));"
