@@ -243,7 +243,9 @@ def test_live_norms_are_refused(tmp_path):
 def test_equalised_recipes_are_refused(shuffled):
     from edgedeblur.quantize.ptq.tflite_graph import quantise_tflite
 
-    with pytest.raises(ValueError, match="not equalised; use a recipe with 'equalise' false"):
+    with pytest.raises(
+        ValueError, match="TFLite does not support equalisation; use a recipe with 'equalise' false"
+    ):
         quantise_tflite(shuffled[1], None, Recipe(equalise=True))
 
 

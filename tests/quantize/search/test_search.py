@@ -83,7 +83,7 @@ def test_notebook_goes_on_and_refuses_another_experiment(tmp_path):
         ResultsCache(path, {"size": [64, 96]})
     assert ResultsCache(path, {"size": [64, 96]}, force=True).entries() == {}
     path.write_text("{")
-    with pytest.raises(ValueError, match="no measurements of ours"):
+    with pytest.raises(ValueError, match="not a results cache"):
         ResultsCache(path, {})
 
 
