@@ -24,7 +24,7 @@ def prepare(checkpoint: Checkpoint, *, norm: str) -> Graph:
         ValueError: ``norm`` is neither ``frozen`` nor ``live``.
     """
     reference = generator_from(checkpoint, norm=norm)
-    trimmed = drop_dead_features(reference)
+    trimmed = drop_unused_features(reference)
     module = fold_norms(trimmed) if norm == "frozen" else spell_out_live_norms(trimmed)
     for parameter in module.parameters():
         parameter.requires_grad = False
@@ -53,7 +53,7 @@ def norm_warning(norm: str, trained: str) -> str:
     )
 
 
-def drop_dead_features(generator: Generator) -> Generator:
+def drop_unused_features(generator: Generator) -> Generator:
     """A copy without the backbone layers after the last pyramid stage (1.2 M parameters)."""
     trimmed = copy.deepcopy(generator)
     live = get_backbone(generator.backbone).live_features

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..models.network.generator import SIZE_MULTIPLE
 from ..quantize.pipeline import CalibrationStability, QuantisedOnnx, QuantPlan, stability_db
-from ..quantize.quality_drop import Drop, float_outputs, measure_drop
+from ..quantize.quality_drop import QualityDrop, float_outputs, measure_drop
 from ..quantize.search.sensitivity import most_sensitive_layers
 from ..runtimes.artifact import Manifest, Quantisation
 from ..runtimes.pictures.sample_inputs import load_sample_inputs
@@ -65,7 +65,10 @@ def with_quality_drop(
 
 
 def _drop_message(
-    drop: Drop, quantised: QuantisedOnnx | CalibrationStability, plan: QuantPlan, spec: ExportSpec
+    drop: QualityDrop,
+    quantised: QuantisedOnnx | CalibrationStability,
+    plan: QuantPlan,
+    spec: ExportSpec,
 ) -> str:
     lost = (
         f"{spec.target} loses {drop.psnr_drop_db:.3f} dB against sharp pictures; "

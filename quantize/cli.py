@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..runtimes.console import DONE, console, print_json, run_command
 
 if TYPE_CHECKING:
-    from .quality_drop import Drop
+    from .quality_drop import QualityDrop
     from .recipe import Recipe
     from .search.candidate_bench import CandidateBench
     from .search.results_cache import ResultsCache
@@ -190,7 +190,7 @@ def _sensitivity(arguments: argparse.Namespace, bench: CandidateBench, start: Re
     costs = _costs(arguments, bench, start)
     floats = float_outputs(bench.infer(bench.source), bench.samples)
     parts = drop_by_operand(
-        bench.quantised(start),
+        bench.quantise(start),
         start,
         lambda model: measure_drop(bench.infer(model), floats, bench.samples),
     )
@@ -204,7 +204,7 @@ def _sensitivity(arguments: argparse.Namespace, bench: CandidateBench, start: Re
     if arguments.json:
         print_json(body)
     else:
-        _print_split(parts)
+        _print_drops(parts)
         _print_costs(costs, arguments.output)
     return DONE
 
@@ -240,7 +240,7 @@ def _search(arguments: argparse.Namespace, bench: CandidateBench, start: Recipe)
         terminal.print(f"recipe: {arguments.output / 'recipe.json'}", markup=False)
         terminal.print(f"{recipe.name}, ranges by {recipe.observer}, in float: "
                     f"{', '.join(recipe.keep)}", markup=False)  # fmt: skip
-        _print_split({"found": drop})
+        _print_drops({"found": drop})
     return DONE
 
 
@@ -251,7 +251,7 @@ def _write_json(path: Path, body: object) -> None:
         temporary.write_text(json.dumps(body, indent=1, allow_nan=False) + "\n", "utf-8")
 
 
-def _print_split(parts: dict[str, Drop]) -> None:
+def _print_drops(parts: dict[str, QualityDrop]) -> None:
     from rich.table import Table
 
     table = Table("8 bits in", "PSNR lost, dB", "SSIM lost", "residual SNR, dB", "worst picture")

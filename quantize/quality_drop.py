@@ -14,7 +14,7 @@ Infer = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Drop:
+class QualityDrop:
     """The quality drop of a quantised network on pictures with a sharp reference.
 
     dB on uint8 RGB, means over pictures unless noted; a positive drop is a loss.
@@ -45,7 +45,7 @@ def float_outputs(infer: Infer, samples: Sequence[SampleInput]) -> list[np.ndarr
 
 def measure_drop(
     infer: Infer, floats: Sequence[np.ndarray], samples: Sequence[SampleInput]
-) -> Drop:
+) -> QualityDrop:
     """Compare a quantised network with outputs of the float network.
 
     Args:
@@ -80,7 +80,7 @@ def measure_drop(
         squares += float(np.sum(np.square(before.astype(np.float64) - after)))
         values += before.size
     worst = max(drops)
-    return Drop(
+    return QualityDrop(
         pictures=len(drops),
         psnr_drop_db=float(np.mean([drop for drop, _ in drops])),
         ssim_drop=float(np.mean(ssims)),

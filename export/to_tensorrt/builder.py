@@ -79,7 +79,7 @@ def build_engine(
     _parse(sdk, network, data, complaints)
     monitor = _monitor_class(sdk)(log)
     start = time.monotonic()
-    with _configured(sdk, builder, network, request, complaints) as config:
+    with _build_config(sdk, builder, network, request, complaints) as config:
         config.progress_monitor = monitor
         plan = builder.build_serialized_network(network, config)
     if monitor.interrupted:
@@ -122,7 +122,7 @@ def _parse(sdk: ModuleType, network: Any, data: bytes, complaints: Complaints) -
 
 
 @contextlib.contextmanager
-def _configured(
+def _build_config(
     sdk: ModuleType,
     builder: Any,  # noqa: ANN401 - an object of the SDK
     network: Any,  # noqa: ANN401

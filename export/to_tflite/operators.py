@@ -52,6 +52,7 @@ def to_operators(graph: Graph, size: tuple[int, int], *, levels: bool) -> Tflite
     _drop_half_pixel_centres(file)
     _check_operators(file)
     _name_layers(file, network)
+    _name_constants(file)
     name_io(file)
     _make_names_unique(file)
     return file
@@ -137,6 +138,19 @@ def _name_layers(file: TfliteFile, module: nn.Module) -> None:
             file.rename(bias_at, f"{name}.bias")
         counts[kind] = counts.get(kind, -1) + 1
         file.rename(int(operator.outputs[0]), name or f"{kind.lower()}_{counts[kind]}")
+
+
+def _name_constants(file: TfliteFile) -> None:
+    """Number the constants that litert-torch named after this package's classes and modules.
+
+    A file's bytes must not depend on what those are called.
+    """
+    package = __name__.partition(".")[0]
+    count = 0
+    for tensor in range(len(file.graph.tensors)):
+        if f"{package}." in file.name(tensor):
+            file.rename(tensor, f"constant_{count}")
+            count += 1
 
 
 def _make_names_unique(file: TfliteFile) -> None:

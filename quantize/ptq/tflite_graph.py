@@ -55,7 +55,7 @@ def quantise_tflite(file: TfliteFile, quantised: QuantisedOnnx, recipe: Recipe) 
         ranges = tensor_ranges(file, quantised.source, choose_ranges(quantised.stats, recipe), kept)
         found = {name: _quantizer_range(*ends, symmetric=recipe.scheme.symmetric)
                  for name, ends in ranges.items()}  # fmt: skip
-    return TfliteFile(_quantised(file, found, recipe, kept))
+    return TfliteFile(_run_quantizer(file, found, recipe, kept))
 
 
 def _quantizer_range(low: float, high: float, *, symmetric: bool) -> dict[str, np.ndarray]:
@@ -66,7 +66,7 @@ def _quantizer_range(low: float, high: float, *, symmetric: bool) -> dict[str, n
     return {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
 
 
-def _quantised(
+def _run_quantizer(
     file: TfliteFile, ranges: dict[str, Any] | None, recipe: Recipe, kept: Sequence[str]
 ) -> bytes:
     with quiet_library():

@@ -47,7 +47,7 @@ class CandidateBench:
     threads: int
     log: Callable[[str], None]
 
-    def quantised(self, recipe: Recipe) -> QuantisedOnnx:
+    def quantise(self, recipe: Recipe) -> QuantisedOnnx:
         """Calibrate and quantise the graph by a recipe."""
         plan = QuantPlan(recipe, self.calibration, threads=self.threads, log=self.log)
         return run_plan(self.source, plan)
@@ -86,7 +86,7 @@ def open_bench(
     )
 
 
-def times_in_turns(infers: Sequence[Infer], image: np.ndarray, rounds: int) -> list[float]:
+def interleaved_times(infers: Sequence[Infer], image: np.ndarray, rounds: int) -> list[float]:
     """Median milliseconds of each, in interleaved rounds, so that drift affects all alike."""
     taken: list[list[float]] = [[] for _ in infers]
     for number in range(_WARMUP + rounds):

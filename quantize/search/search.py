@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ..quality_drop import Drop, float_outputs, measure_drop
+from ..quality_drop import QualityDrop, float_outputs, measure_drop
 from ..recipe import OBSERVERS, Recipe
 from .candidate_bench import CandidateBench
 from .results_cache import ResultsCache
-from .sensitivity import LayerCost, Limits, with_kept
+from .sensitivity import LayerCost, Limits, keep_in_float
 
 # Residual SNR that a correction must gain: bias correction makes every export longer; equalisation
 # also excludes TFLite, whose targets refuse it.
@@ -23,7 +23,7 @@ class Search:
         self._bench, self._results_cache, self._limits = bench, cache, limits
         self._floats = float_outputs(bench.infer(bench.source), bench.samples)
 
-    def run(self, best: Recipe, ranking: list[LayerCost]) -> tuple[Recipe, Drop]:
+    def run(self, best: Recipe, ranking: list[LayerCost]) -> tuple[Recipe, QualityDrop]:
         """The cheapest recipe within the limits, and its drop.
 
         Args:
@@ -39,7 +39,7 @@ class Search:
             if self._limits.met_by(drop):
                 break
             spared.append(cost.layer)
-            drop = self.measure(with_kept(best, spared))
+            drop = self.measure(keep_in_float(best, spared))
             self._bench.log(f"in float: {', '.join(spared)}: {_drop_text(drop)}")
         if not self._limits.met_by(drop):
             raise ValueError(
@@ -48,10 +48,10 @@ class Search:
             )
         for layer in list(spared[:-1]):  # the last was needed: without it the limits were not met
             fewer = [other for other in spared if other != layer]
-            fewer_drop = self.measure(with_kept(best, fewer))
+            fewer_drop = self.measure(keep_in_float(best, fewer))
             if self._limits.met_by(fewer_drop):
                 spared, drop = fewer, fewer_drop
-        return with_kept(best, spared), drop
+        return keep_in_float(best, spared), drop
 
     def best_ranges(self, start: Recipe) -> Recipe:
         """The observer with the highest residual SNR, with each correction that gains enough."""
@@ -64,16 +64,16 @@ class Search:
                 best = other
         return best
 
-    def measure(self, recipe: Recipe) -> Drop:
+    def measure(self, recipe: Recipe) -> QualityDrop:
         """A recipe's drop on the samples."""
         key = _key(recipe)
 
         def measured() -> dict[str, Any]:
             self._bench.log(f"measuring {key}")
-            infer = self._bench.infer(self._bench.quantised(recipe).model)
+            infer = self._bench.infer(self._bench.quantise(recipe).model)
             return dataclasses.asdict(measure_drop(infer, self._floats, self._bench.samples))
 
-        return Drop(**self._results_cache.get(key, measured))
+        return QualityDrop(**self._results_cache.get(key, measured))
 
 
 def _key(recipe: Recipe) -> str:
@@ -81,5 +81,5 @@ def _key(recipe: Recipe) -> str:
     return " ".join([recipe.name, recipe.observer, *extras, "float:", *recipe.keep])
 
 
-def _drop_text(drop: Drop) -> str:
+def _drop_text(drop: QualityDrop) -> str:
     return f"{drop.psnr_drop_db:.4f} dB lost, residual SNR {drop.residual_snr_db:.2f} dB"

@@ -15,15 +15,15 @@ from ...runtimes.pictures.sample_inputs import SampleInput
 from ..pipeline import QuantisedOnnx, QuantPlan, ort_infer
 from ..ptq.observers import Range
 from ..ptq.onnx_graph import choose_ranges, layers, quantise
-from ..quality_drop import Drop, float_outputs, measure_drop
+from ..quality_drop import QualityDrop, float_outputs, measure_drop
 from ..recipe import Recipe, is_kept
-from .candidate_bench import CandidateBench, times_in_turns
+from .candidate_bench import CandidateBench, interleaved_times
 from .results_cache import ResultsCache
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-Measure = Callable[["ModelProto"], Drop]
+Measure = Callable[["ModelProto"], QualityDrop]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Limits:
     max_drop_db: float
     min_snr_db: float
 
-    def met_by(self, drop: Drop) -> bool:
+    def met_by(self, drop: QualityDrop) -> bool:
         """Whether a drop is within both limits."""
         return drop.psnr_drop_db <= self.max_drop_db and drop.residual_snr_db >= self.min_snr_db
 
@@ -66,7 +66,7 @@ def layer_costs(
 
     Sorted by the residual SNR gained, then by the time it costs.
     """
-    quantised = bench.quantised(recipe)
+    quantised = bench.quantise(recipe)
     floats = float_outputs(bench.infer(quantised.source), bench.samples)
     whole = bench.infer(quantised.model)
     base = measure_drop(whole, floats, bench.samples)
@@ -75,14 +75,14 @@ def layer_costs(
     ranges = shared_ranges(quantised, recipe)
 
     def candidate(kept: Sequence[str]) -> ModelProto:
-        return quantise(quantised.source, quantised.stats, with_kept(recipe, kept), ranges)
+        return quantise(quantised.source, quantised.stats, keep_in_float(recipe, kept), ranges)
 
     def measured(layer: str) -> dict[str, Any]:
         spared = bench.infer(candidate([layer]))
         off = measure_drop(spared, floats, bench.samples)
         alone = candidate([other for other in names if other != layer])
         on = measure_drop(bench.infer(alone), floats, bench.samples)
-        with_float, with_int8 = times_in_turns([spared, whole], image, rounds)
+        with_float, with_int8 = interleaved_times([spared, whole], image, rounds)
         return {
             "spared_snr_db": off.residual_snr_db - base.residual_snr_db,
             "spared_psnr_db": base.psnr_drop_db - off.psnr_drop_db,
@@ -108,7 +108,7 @@ def shared_ranges(quantised: QuantisedOnnx, recipe: Recipe) -> dict[str, Range] 
     return None if recipe.scheme.activation_bits is None else choose_ranges(quantised.stats, recipe)
 
 
-def with_kept(recipe: Recipe, extra: Sequence[str]) -> Recipe:
+def keep_in_float(recipe: Recipe, extra: Sequence[str]) -> Recipe:
     """The recipe with more layers in float."""
     return dataclasses.replace(recipe, keep=(*recipe.keep, *extra))
 
@@ -133,13 +133,15 @@ def most_sensitive_layers(
     for number, layer in enumerate(names):
         plan.log(f"measuring layer sensitivity: {number + 1} of {len(names)}")
         spared = quantise(
-            quantised.source, quantised.stats, with_kept(plan.recipe, [layer]), ranges
+            quantised.source, quantised.stats, keep_in_float(plan.recipe, [layer]), ranges
         )
         gains.append((layer, measure(spared).residual_snr_db - base))
     return sorted(gains, key=lambda pair: -pair[1])[:count]
 
 
-def drop_by_operand(quantised: QuantisedOnnx, recipe: Recipe, measure: Measure) -> dict[str, Drop]:
+def drop_by_operand(
+    quantised: QuantisedOnnx, recipe: Recipe, measure: Measure
+) -> dict[str, QualityDrop]:
     """The drop with only the weights in 8 bits, with only the activations, and with both."""
     weights = quantise(
         quantised.source,
