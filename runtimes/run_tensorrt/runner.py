@@ -13,7 +13,7 @@ import numpy as np
 from ..artifact import Manifest
 from ..base import Runner
 from ..console import one_line
-from ..io_format import from_border, to_border
+from ..io_format import from_io_format, to_io_format
 from ..optional import MissingDependencyError, available
 from ..registry import runtime
 from ..run_ort import OrtRunner
@@ -126,12 +126,12 @@ class TrtRunner(Runner):
         return self._answer(lane)
 
     def _submit(self, lane: Lane, image: np.ndarray) -> None:
-        lane.submit(to_border(image, self.manifest.input))
+        lane.submit(to_io_format(image, self.manifest.input))
         self._memory_bytes = max(self._memory_bytes, self._free_bytes - self._cuda.free_bytes())
 
     def _answer(self, lane: Lane) -> np.ndarray:
         # A copy in any case: the lane's buffer is filled anew by its next picture.
-        return np.array(from_border(lane.collect(), self.manifest.output))
+        return np.array(from_io_format(lane.collect(), self.manifest.output))
 
     def infer_many(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """See `Runner.infer_many`; two pictures are on their way at once, whatever the hint."""
@@ -192,5 +192,5 @@ class TypedGraphRunner(OrtRunner):
         return self._data
 
     def _infer(self, image: np.ndarray) -> np.ndarray:
-        answer = super()._infer(to_border(image, self.manifest.input))
-        return from_border(answer, self.manifest.output)
+        answer = super()._infer(to_io_format(image, self.manifest.input))
+        return from_io_format(answer, self.manifest.output)

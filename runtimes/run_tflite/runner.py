@@ -20,7 +20,7 @@ _MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 class TfliteRunner(Runner):
     """One interpreter; what LiteRT's XNNPACK delegate does not take runs in its own kernels.
 
-    A picture border (uint8) rounds `infer`'s floats to 8-bit levels on the way in and out.
+    Image input and output (uint8) round `infer`'s floats to 8-bit levels on the way in and out.
     """
 
     @property
@@ -40,10 +40,10 @@ class TfliteRunner(Runner):
             raise ValueError(f"{self.path}: LiteRT cannot load it ({error})") from error
         (taken,) = self._interpreter.get_input_details()
         (given,) = self._interpreter.get_output_details()
-        self._check_border(taken)
+        self._check_io_format(taken)
         self._in, self._out = int(taken["index"]), int(given["index"])
 
-    def _check_border(self, found: dict[str, Any]) -> None:
+    def _check_io_format(self, found: dict[str, Any]) -> None:
         wanted = self.manifest.input
         shape = tuple(int(side) for side in np.asarray(found["shape"]))
         kind = np.dtype(found["dtype"]).name
@@ -55,28 +55,28 @@ class TfliteRunner(Runner):
 
     def _infer(self, image: np.ndarray) -> np.ndarray:
         taken, given = self.manifest.input, self.manifest.output
-        self._interpreter.set_tensor(self._in, to_border(image, taken))
+        self._interpreter.set_tensor(self._in, to_io_format(image, taken))
         self._interpreter.invoke()
-        return from_border(self._interpreter.get_tensor(self._out), given)
+        return from_io_format(self._interpreter.get_tensor(self._out), given)
 
     def _close(self) -> None:
         del self._interpreter
 
 
-def to_border(image: np.ndarray, border: TensorSpec) -> np.ndarray:
+def to_io_format(image: np.ndarray, spec: TensorSpec) -> np.ndarray:
     """float32 (1, 3, H, W) in [-1, 1] -> the artifact's layout, as it is or in uint8 levels."""
-    if border.layout == "NHWC":
+    if spec.layout == "NHWC":
         image = np.ascontiguousarray(image.transpose(0, 2, 3, 1))
-    if border.dtype == "float32":
+    if spec.dtype == "float32":
         return image
     return np.rint((image + 1.0) * 127.5).clip(0, 255).astype(np.uint8)
 
 
-def from_border(result: np.ndarray, border: TensorSpec) -> np.ndarray:
+def from_io_format(result: np.ndarray, spec: TensorSpec) -> np.ndarray:
     """The artifact's answer -> float32 (1, 3, H, W) in [-1, 1]."""
-    if border.layout == "NHWC":
+    if spec.layout == "NHWC":
         result = result.transpose(0, 3, 1, 2)
-    if border.dtype == "float32":
+    if spec.dtype == "float32":
         return np.ascontiguousarray(result)
     return np.ascontiguousarray(result.astype(np.float32) / 127.5 - 1.0)
 

@@ -11,7 +11,7 @@ from edgedeblur.runtimes.artifact import TensorSpec
 from edgedeblur.runtimes.optional import MissingDependencyError
 from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_tflite import runner as run_tflite
-from edgedeblur.runtimes.run_tflite.runner import from_border, to_border
+from edgedeblur.runtimes.run_tflite.runner import from_io_format, to_io_format
 
 from tests import converted
 from tests.contracts import SIZE, RunnerContract
@@ -45,13 +45,13 @@ class TestTflite(RunnerContract):
         with pytest.raises(ValueError, match=r"net\.tflite: LiteRT cannot load it"):
             run_tflite.TfliteRunner(broken, runner.manifest, threads=1, device="cpu")
 
-    def test_manifest_of_another_border_is_told(self, path, tmp_path):
+    def test_manifest_of_another_io_format_is_reported(self, path, tmp_path):
         manifest = open_runner(build(tmp_path, "image")).manifest
         with pytest.raises(ValueError, match=r"float32, its manifest says image .* uint8"):
             run_tflite.TfliteRunner(path, manifest, threads=1, device="cpu")
 
 
-def test_picture_border_deblurs_to_the_same_picture(tmp_path, photo):
+def test_image_io_deblurs_to_the_same_picture(tmp_path, photo):
     picture = np.ascontiguousarray(photo[100:164, 150:246])
     with (
         open_runner(build(tmp_path, "image")) as one,
@@ -62,17 +62,17 @@ def test_picture_border_deblurs_to_the_same_picture(tmp_path, photo):
     assert (first != second).mean() < 1e-3
 
 
-def test_border_is_by_hand():
+def test_io_format_by_hand():
     image = np.zeros((1, 3, 1, 2), np.float32)
     image[0, :, 0, 0] = (-1.0, 0.0, 1.0)
     picture = TensorSpec("image", (1, 1, 2, 3), "uint8", layout="NHWC", value_range=(0, 255))
     floats = TensorSpec("image", (1, 1, 2, 3), "float32", layout="NHWC")
-    levels = to_border(image, picture)
+    levels = to_io_format(image, picture)
     assert levels.tolist() == [[[[0, 128, 255], [128, 128, 128]]]]  # 127.5 rounds to even
-    assert from_border(levels, picture)[0, :, 0, 0].tolist() == pytest.approx(
+    assert from_io_format(levels, picture)[0, :, 0, 0].tolist() == pytest.approx(
         [-1.0, 1 / 255, 1.0], abs=1e-6
     )
-    assert np.array_equal(from_border(to_border(image, floats), floats), image)
+    assert np.array_equal(from_io_format(to_io_format(image, floats), floats), image)
 
 
 def test_older_runtime_is_taken_where_litert_is_not(monkeypatch):
