@@ -19,9 +19,9 @@ from .console import (
     run_command,
     silence_stdout,
 )
-from .leftovers import remove_leftovers
 from .pictures.batch import Done, Settings, run_jobs
 from .pictures.jobs import Job, check_jobs, plan_jobs
+from .pictures.leftovers import remove_leftovers
 from .pictures.sources import Failure, find_sources
 from .pictures.tile_plan import DEFAULT_OVERLAP_PX, EDGE, FULL_OVERLAP, PROTOCOLS
 from .pictures.tiling import TilingOptions

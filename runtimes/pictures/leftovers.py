@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from .files import PARTIAL_PREFIX, PREVIOUS_PREFIX
+from ..files import PARTIAL_PREFIX, PREVIOUS_PREFIX
 
 DAY_S = 24 * 3600.0
 # `tempfile` appends eight of these characters.

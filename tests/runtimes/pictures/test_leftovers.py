@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from edgedeblur.runtimes.files import replacing
-from edgedeblur.runtimes.leftovers import DAY_S, remove_leftovers
+from edgedeblur.runtimes.pictures.leftovers import DAY_S, remove_leftovers
 
 NAME = ".partial-ab_3xyz9"
 
