@@ -48,7 +48,7 @@ def build_apart(checkpoint: Path, size: tuple[int, int], target: Path) -> tuple[
     """
     arguments = [str(checkpoint), str(size[0]), str(size[1]), str(target)]
     done = subprocess.run(
-        module_command("stock", *arguments),
+        module_command(__name__, *arguments),
         capture_output=True,
         text=True,
         encoding="utf-8",

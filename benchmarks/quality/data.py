@@ -29,7 +29,7 @@ def load_data(
         ValueError: no pairs, or no layout fits.
         FileNotFoundError: no such folder.
     """
-    folder = root if root is not None else Path(__file__).parent / SAMPLES
+    folder = root if root is not None else Path(__file__).parents[1] / SAMPLES
     if sharp is not None:
         found = pair_folders(folder, sharp)
     else:

@@ -115,7 +115,7 @@ def run_job(job: Job, progress: Progress | None = None) -> Row:
 
 def worker_command(answer: Path) -> list[str]:
     """The command line of a worker that writes its row to ``answer``."""
-    return module_command("worker", str(answer))
+    return module_command(f"{__package__}.worker", str(answer))
 
 
 # As `python -m MODULE`, which would put the folder that the user is in on the search path, first of
@@ -129,8 +129,8 @@ _AS_MODULE = (
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """The command line that runs a module of this room, with nothing imported from the cwd."""
-    return [sys.executable, "-c", _AS_MODULE, f"{__package__}.{module}", *arguments]
+    """The command line that runs a module, given by its full name; imports nothing from the cwd."""
+    return [sys.executable, "-c", _AS_MODULE, module, *arguments]
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import sys
 
 CODE = """
 import logging, os, sys, warnings
-from edgedeblur.runtimes.foreign import native_silence, quiet_library
+from edgedeblur.runtimes.sdk_errors import native_silence, quiet_library
 with native_silence():
     os.write(2, b"library")
     print("ours", file=sys.stderr)

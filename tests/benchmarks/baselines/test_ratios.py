@@ -13,7 +13,7 @@ from edgedeblur.benchmarks.result import Footprint, Row, read_result
 from ..report.test_report import result
 from ..support import latency
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def row(name, ms, *, size=(64, 96), weights="a" * 64, **changes):

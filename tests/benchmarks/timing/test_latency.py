@@ -57,7 +57,7 @@ def test_peak_memory_is_of_this_process():
     # In a fresh process: an earlier test may have held more than is taken here.
     code = """
 import numpy as np
-from edgedeblur.benchmarks.latency import peak_memory
+from edgedeblur.benchmarks.timing.latency import peak_memory
 peak, method = peak_memory()
 held = np.ones(64 << 20, np.uint8)
 grown, _ = peak_memory()

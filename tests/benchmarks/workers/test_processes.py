@@ -15,8 +15,8 @@ from ..support import conditions, sharpening, write_artifact, write_pairs
 # The command with a worker that says where it is and waits, which the real one does too fast.
 WAITING = """
 import sys
-from edgedeblur.benchmarks import jobs
 from edgedeblur.benchmarks.cli import main
+from edgedeblur.benchmarks.workers import jobs
 code = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
 jobs.worker_command = lambda answer: [sys.executable, "-c", code, sys.argv[1]]
 sys.exit(main(sys.argv[2:]))
