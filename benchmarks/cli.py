@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from ..runtimes.console import DONE, FAILED, console, progress_bar, run_command
 from .arguments import build_parser
-from .workers.jobs import ending_on_signals
+from .workers.jobs import exit_on_signals
 
 if TYPE_CHECKING:
     from .result import BenchResult, Conditions
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit code. SIGTERM and SIGHUP end it, worker and all."""
-    with ending_on_signals():
+    """Entry point; returns the exit code. SIGTERM and SIGHUP end it and its worker process."""
+    with exit_on_signals():
         return run_command(build_parser(), work, argv)
 
 
@@ -27,7 +27,7 @@ def work(arguments: argparse.Namespace) -> int:
     """Run the parsed command; exit code 1 if any row failed."""
     from ..runtimes.files import check_writable
 
-    # Asked before hours of measuring, not after.
+    # Checked before hours of measuring, not after.
     if arguments.json not in (None, "-"):
         check_writable(Path(arguments.json), force=arguments.force)
     if arguments.report is not None:
@@ -35,10 +35,10 @@ def work(arguments: argparse.Namespace) -> int:
     if arguments.profile:
         return _profile(arguments)
     with tempfile.TemporaryDirectory(prefix="edgedeblur-report-") as folder:
-        shown = Path(folder)
-        result = _result(arguments, shown if arguments.report is not None else None)
+        pictures_folder = Path(folder)
+        result = _result(arguments, pictures_folder if arguments.report is not None else None)
         failed = [row.error for row in result.rows if row.error is not None]
-        _write(arguments, result, shown)
+        _write(arguments, result, pictures_folder)
     for error in failed:
         sys.stderr.write(f"deblur-bench: error: {error}\n")
     return FAILED if failed else DONE
@@ -56,19 +56,19 @@ def _profile(arguments: argparse.Namespace) -> int:
     return report_profile(found, json_to=arguments.json)
 
 
-def _result(arguments: argparse.Namespace, shown: Path | None) -> BenchResult:
-    """Measured here, or imported; exits with 2 for neither, or both."""
+def _result(arguments: argparse.Namespace, pictures_folder: Path | None) -> BenchResult:
+    """Measure or import, as the options say; exits with 2 for neither, or both."""
     if bool(arguments.imports) == bool(arguments.engine):
         build_parser().error("name what to measure with --engine, or phone results with --import")
     if not arguments.imports:
-        return measure(arguments, shown)
+        return measure(arguments, pictures_folder)
     from .phone import read_phone_results
 
     return read_phone_results(arguments.imports)
 
 
-def measure(arguments: argparse.Namespace, shown: Path | None) -> BenchResult:
-    """Measure all engines; pictures for a report go into ``shown``."""
+def measure(arguments: argparse.Namespace, pictures_folder: Path | None) -> BenchResult:
+    """Measure all engines; the report's pictures go into ``pictures_folder``."""
     from .bench import run_bench
     from .environment import describe_machine
     from .plan import Request
@@ -92,7 +92,7 @@ def measure(arguments: argparse.Namespace, shown: Path | None) -> BenchResult:
         latency=not arguments.no_latency,
         quality=not arguments.no_quality and not arguments.sizes,
         baselines=tuple(dict.fromkeys(arguments.baseline)),
-        shown_folder=shown,
+        pictures_folder=pictures_folder,
     )
     return BenchResult(
         conditions=conditions,
@@ -130,7 +130,7 @@ def _conditions(arguments: argparse.Namespace) -> Conditions:
     )
 
 
-def _write(arguments: argparse.Namespace, result: BenchResult, shown: Path) -> None:
+def _write(arguments: argparse.Namespace, result: BenchResult, pictures_folder: Path) -> None:
     from .report.json_file import STDOUT, write_json
     from .report.markdown import write_report
     from .report.table import print_tables
@@ -140,4 +140,4 @@ def _write(arguments: argparse.Namespace, result: BenchResult, shown: Path) -> N
     if arguments.json is not None:
         write_json(result, arguments.json)
     if arguments.report is not None:
-        write_report(result, arguments.report, shown, force=arguments.force)
+        write_report(result, arguments.report, pictures_folder, force=arguments.force)

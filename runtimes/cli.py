@@ -12,11 +12,11 @@ from .console import (
     DONE,
     FAILED,
     USER_ERRORS,
+    discard_stdout,
     one_line,
     print_json,
     progress_bar,
     run_command,
-    silence_stdout,
 )
 from .pictures.batch import Done, Failure, Settings, check_jobs, run_jobs
 from .pictures.jobs import find_sources, plan_jobs
@@ -171,7 +171,7 @@ def _print_done(done: Done) -> None:
         )
         sys.stdout.flush()
     except BrokenPipeError:
-        silence_stdout()  # nobody listens any more; the pictures are still wanted
+        discard_stdout()  # nobody listens any more; the pictures are still wanted
     for remark in done.remarks:
         sys.stderr.write(f"{done.job.source}: {remark}\n")
 

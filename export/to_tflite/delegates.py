@@ -21,7 +21,7 @@ from typing import Any
 
 from ...runtimes.run_tflite.runner import interpreters
 from ...runtimes.run_tflite.tflite_file import TfliteFile
-from ...runtimes.sdk_errors import native_silence
+from ...runtimes.sdk_errors import suppress_native_stderr
 
 DELEGATES = ("xnnpack", "gpu", "nnapi")
 _GPU = frozenset(
@@ -157,7 +157,7 @@ def _left_by_xnnpack(file: TfliteFile, path: Path) -> set[int]:
     and out. What goes in and comes out of none is written outside; and so is what an operator
     outside reads, unless a part gives it out.
     """
-    with native_silence():
+    with suppress_native_stderr():
         interpreter = interpreters().Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
         details = interpreter._get_ops_details()

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ...quantize.recipe import layer_name
 from ...runtimes.optional import require
 from ...runtimes.run_tflite.tflite_file import CONVOLUTIONS, TfliteFile
-from ...runtimes.sdk_errors import quiet_library
+from ...runtimes.sdk_errors import suppress_output
 from ..graph import INPUT_NAME, OUTPUT_NAME
 from ..rewrites.kernels import PhaseConv
 
@@ -96,7 +96,7 @@ def to_operators(graph: Graph, size: tuple[int, int], *, levels: bool) -> Tflite
     """
     network = with_depth_to_space(graph.module)
     example = torch.zeros(1, *size, 3)
-    with quiet_library(), tempfile.TemporaryDirectory() as folder:
+    with suppress_output(), tempfile.TemporaryDirectory() as folder:
         litert = require("litert_torch", extra="tflite")
         converted = litert.convert(_Border(network, levels=levels).eval(), (example,))
         path = Path(folder) / "network.tflite"
@@ -135,7 +135,7 @@ def _use_depth_to_space(file: TfliteFile) -> None:
         if operator.builtinOptions.fusedActivationFunction:
             raise ValueError("the converter put an activation into a pixel shuffle")
         operator.inputs = [operator.inputs[2]]
-        file.turn_into(operator, "DEPTH_TO_SPACE")
+        file.set_kind(operator, "DEPTH_TO_SPACE")
         operator.builtinOptions = file.schema.DepthToSpaceOptionsT()
         operator.builtinOptions.blockSize = 2
         operator.builtinOptionsType = file.schema.BuiltinOptions.DepthToSpaceOptions
@@ -172,7 +172,7 @@ def _plain_resizes(file: TfliteFile) -> None:
         if after[1] % before[1] or after[2] % before[2] or options.alignCorners:
             raise ValueError(f"the converter resizes {before} to {after}, not by a whole factor")
         kind = operator.builtinOptionsType
-        file.turn_into(operator, "RESIZE_NEAREST_NEIGHBOR")
+        file.set_kind(operator, "RESIZE_NEAREST_NEIGHBOR")
         options.halfPixelCenters = False
         operator.builtinOptions, operator.builtinOptionsType = options, kind
 

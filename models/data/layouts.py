@@ -1,4 +1,4 @@
-"""Where published deblurring sets keep their pairs, and how to recognise each on disk.
+"""Finds pairs in the on-disk layouts of published deblurring sets.
 
 | layout           | on disk, under the root                                                     |
 |------------------|-----------------------------------------------------------------------------|
@@ -77,7 +77,7 @@ def find_pairs(root: Path | str, split: str = "test", subset: str = "blur") -> P
 
 
 def _check_split_folder(root: Path, split: str) -> None:
-    # Reading train/ for a test result is the mistake that inflates figures, so it is an error.
+    # Reading train/ for a test result inflates the figures, so it is an error.
     name = root.name.lower()
     if name in _SPLITS and name != split.lower() and split.lower() not in _children(root):
         raise ValueError(
@@ -120,7 +120,7 @@ def _gopro(root: Path, split: str, subset: str) -> PairSet | None:
     }
     whole = [path for path, sides in scenes.items() if {subset, "sharp"} <= sides.keys()]
     if not whole and _fitting_names(base):
-        return None  # a flat set that keeps something else beside its two folders
+        return None  # a flat set with other folders beside its two
     pairs: list[Pair] = []
     for scene, sides in scenes.items():
         _check_scene(scene, sides, subset)
@@ -129,7 +129,7 @@ def _gopro(root: Path, split: str, subset: str) -> PairSet | None:
 
 
 def _check_scene(scene: Path, sides: dict[str, Path], subset: str) -> None:
-    # A scene left out because half of it is missing would change the score without a word.
+    # A scene left out because half of it is missing would silently change the score.
     if "sharp" not in sides:
         there = next(side for side in SUBSETS if side in sides)
         raise ValueError(

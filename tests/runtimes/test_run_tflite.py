@@ -8,10 +8,10 @@ from edgedeblur.export.registry import get_target
 from edgedeblur.export.to_tflite import operators as tflite_graph
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.runtimes.artifact import TensorSpec
+from edgedeblur.runtimes.io_format import from_io_format, to_io_format
 from edgedeblur.runtimes.optional import MissingDependencyError
 from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_tflite import runner as run_tflite
-from edgedeblur.runtimes.run_tflite.runner import from_border, to_border
 
 from tests import converted
 from tests.contracts import SIZE, RunnerContract
@@ -67,12 +67,12 @@ def test_border_is_by_hand():
     image[0, :, 0, 0] = (-1.0, 0.0, 1.0)
     picture = TensorSpec("image", (1, 1, 2, 3), "uint8", layout="NHWC", value_range=(0, 255))
     floats = TensorSpec("image", (1, 1, 2, 3), "float32", layout="NHWC")
-    levels = to_border(image, picture)
+    levels = to_io_format(image, picture)
     assert levels.tolist() == [[[[0, 128, 255], [128, 128, 128]]]]  # 127.5 rounds to even
-    assert from_border(levels, picture)[0, :, 0, 0].tolist() == pytest.approx(
+    assert from_io_format(levels, picture)[0, :, 0, 0].tolist() == pytest.approx(
         [-1.0, 1 / 255, 1.0], abs=1e-6
     )
-    assert np.array_equal(from_border(to_border(image, floats), floats), image)
+    assert np.array_equal(from_io_format(to_io_format(image, floats), floats), image)
 
 
 def test_older_runtime_is_taken_where_litert_is_not(monkeypatch):

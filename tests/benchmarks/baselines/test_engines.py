@@ -7,10 +7,10 @@ import json
 
 import numpy as np
 import pytest
-from edgedeblur.benchmarks.baselines.runners import OPENERS
+from edgedeblur.benchmarks.baselines.runners import BASELINE_RUNTIMES
 from edgedeblur.benchmarks.cli import main
 from edgedeblur.benchmarks.result import Conditions
-from edgedeblur.benchmarks.timing.latency import Opening, measure_latency
+from edgedeblur.benchmarks.timing.latency import LoadCost, measure_latency
 from edgedeblur.benchmarks.timing.rounds import pool
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.checkpoints.sources import zoo_path
@@ -74,7 +74,7 @@ def test_gpu_time_is_kept_apart_and_pooled(plan, monkeypatch):
     conditions = Conditions((64, 96), "edge", "cuda", 1, runs=3, warmup=1)
     picture = np.zeros((64, 96, 3), np.uint8)
     with open_runner(plan) as runner:
-        found = measure_latency(runner, picture, "black", conditions, Opening(0.0, 0.0, None))
+        found = measure_latency(runner, picture, "black", conditions, LoadCost(0.0, 0.0, None))
     assert found.samples.gpu == (STEP_MS,) * 3  # neither the first run nor the warm-up
     assert found.gpu.median_ms == STEP_MS
     assert found.device_memory_bytes == 2 * 3 * 64 * 96 * 4
@@ -85,8 +85,8 @@ def test_gpu_time_is_kept_apart_and_pooled(plan, monkeypatch):
 @pytest.mark.parametrize(("variant", "floor"), [("fp32", 100.0), ("fp16", 35.0)])
 def test_pytorch_variants_compute_the_network(variant, floor, image):
     checkpoint = load_checkpoint("zoo:mobilenet_dsc")
-    opener = OPENERS[f"cuda-{variant}"]
-    with opener.open(zoo_path("mobilenet_dsc"), threads=2, device="cpu") as runner:
+    baseline = BASELINE_RUNTIMES[f"cuda-{variant}"]
+    with baseline.open(zoo_path("mobilenet_dsc"), threads=2, device="cpu") as runner:
         expected = pytorch(checkpoint, image, norm="frozen")
         assert residual_snr_db(runner.infer(image), expected, image) > floor
         assert runner.precision == {"fp32": "fp32", "fp16": "fp16 channels last"}[variant]

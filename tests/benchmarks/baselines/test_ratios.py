@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from edgedeblur.benchmarks.baselines.ratios import with_ratios
-from edgedeblur.benchmarks.report.cells import conventions, time_columns
+from edgedeblur.benchmarks.report.captions import conventions
+from edgedeblur.benchmarks.report.columns import time_columns
 from edgedeblur.benchmarks.report.readme import results_table_markdown
 from edgedeblur.benchmarks.report.table import print_tables
 from edgedeblur.benchmarks.result import Footprint, Row, read_result

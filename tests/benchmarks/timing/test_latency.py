@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 import pytest
-from edgedeblur.benchmarks.timing.hook import tapped
+from edgedeblur.benchmarks.timing.hook import intercept_infer
 from edgedeblur.benchmarks.timing.latency import (
-    fit,
+    crop_or_reflect,
     measure_latency,
     picture_size,
     spread,
@@ -34,7 +34,7 @@ def test_nothing_measured_is_an_error(times):
 
 def test_fit_crops_and_reflects():
     small = picture(0, (10, 14))
-    grown = fit(small, (25, 7))
+    grown = crop_or_reflect(small, (25, 7))
     assert grown.shape == (25, 7, 3)
     assert np.array_equal(grown[:10], small[:, :7])
     assert np.array_equal(grown[10], small[9, :7])  # the edge, mirrored
@@ -78,7 +78,7 @@ def test_tapped_sees_the_calls_of_deblur_and_leaves_no_trace(tmp_path):
 
     with open_runner(path, threads=1) as runner:
         plain = runner.deblur(picture(1))
-        with tapped(runner, around):
+        with intercept_infer(runner, around):
             watched = runner.deblur(picture(1))
         runner.deblur(picture(1))
     assert np.array_equal(plain, watched)

@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from edgedeblur.benchmarks.report.cells import conventions
+from edgedeblur.benchmarks.report.captions import conventions
 from edgedeblur.benchmarks.result import Footprint, Row
 from edgedeblur.benchmarks.timing.rounds import pool, timed_rows
 from edgedeblur.benchmarks.workers.jobs import Job

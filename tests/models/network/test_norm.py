@@ -6,11 +6,11 @@ from edgedeblur.models.checkpoints.checkpoint import generator_from, load_checkp
 from edgedeblur.models.network.norm import (
     BatchNorm,
     InstanceNorm,
+    decompose_live_norms,
     fold_norms,
     norms,
     reestimate,
     set_norm_mode,
-    spell_out_live_norms,
 )
 from edgedeblur.models.network.registry import build_generator
 from torch import nn
@@ -81,7 +81,7 @@ def test_spelled_out_live_norms_equal_the_live_network(released_h5):
     torch.manual_seed(0)
     image = torch.rand(1, 3, 64, 96) * 2 - 1
     with torch.no_grad():
-        difference = (generator(image) - spell_out_live_norms(generator)(image)).abs().max()
+        difference = (generator(image) - decompose_live_norms(generator)(image)).abs().max()
     assert difference <= 1e-4
 
 
