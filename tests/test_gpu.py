@@ -22,7 +22,7 @@ from tests.contracts import RunnerContract, pytorch, spec_for
 
 pytestmark = pytest.mark.gpu
 # Residual SNR against PyTorch fp32 that each precision must reach, dB; half floats reach 50 when
-# every result is rounded (`export.half`), int8 22 and more.
+# every result is rounded (`export.to_onnx.float16`), int8 22 and more.
 FLOORS = {"fp32": 80.0, "fp16": 40.0, "int8": 18.0}
 
 

@@ -1,4 +1,4 @@
-"""Data-parallel training: processes started by ``torchrun``, which sets RANK, WORLD_SIZE and LOCAL_RANK."""
+"""Data-parallel training in processes that ``torchrun`` starts (RANK, WORLD_SIZE, LOCAL_RANK)."""
 
 from __future__ import annotations
 

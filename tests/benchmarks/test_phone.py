@@ -78,7 +78,7 @@ def test_equal_pictures_are_infinite_and_written_as_null(tmp_path: Path) -> None
         ({"schema": "other"}, "not a result of the Android app"),
         ({"schema_version": 2}, "phone schema 2, this version reads 1"),
         ({"infer_ms": []}, "measurements are missing"),
-        ({"infer_ms": [1.0, -2.0]}, "measurements are missing or impossible"),
+        ({"infer_ms": [1.0, -2.0]}, "measurements are missing or out of range"),
         ({"threads": "4"}, "does not have this version's fields"),
         ({"extra": 1}, "unknown field 'extra'"),
         ({"manifest": {}}, "manifest schema None"),

@@ -87,7 +87,7 @@ def test_what_cannot_be_taken_back_is_kept_and_named(pair, monkeypatch):
     assert (kept / "previous-0" / "model.xml").read_text() == "old"
 
 
-def test_a_foreign_folder_is_refused_before_anything_moves(pair):
+def test_a_folder_with_other_files_is_refused_before_anything_moves(pair):
     folder, file = pair
     file.unlink()
     file.mkdir()

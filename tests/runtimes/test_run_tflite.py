@@ -45,7 +45,7 @@ class TestTflite(RunnerContract):
         with pytest.raises(ValueError, match=r"net\.tflite: LiteRT cannot load it"):
             run_tflite.TfliteRunner(broken, runner.manifest, threads=1, device="cpu")
 
-    def test_manifest_of_another_border_is_told(self, path, tmp_path):
+    def test_a_manifest_with_another_input_is_an_error(self, path, tmp_path):
         manifest = open_runner(build(tmp_path, "image")).manifest
         with pytest.raises(ValueError, match=r"float32, its manifest says image .* uint8"):
             run_tflite.TfliteRunner(path, manifest, threads=1, device="cpu")
@@ -83,7 +83,7 @@ def test_older_runtime_is_taken_where_litert_is_not(monkeypatch):
     assert asked == [("tflite_runtime.interpreter", "tflite")]
 
 
-def test_without_any_runtime_the_remedy_is_told(monkeypatch):
+def test_without_any_runtime_the_error_says_how_to_install(monkeypatch):
     monkeypatch.setattr(run_tflite, "available", lambda _: False)
     monkeypatch.setattr(run_tflite, "_MODULES", ("no_such_litert.interpreter",))
     with pytest.raises(MissingDependencyError, match=r"pip install 'edgedeblur\[tflite\]'"):

@@ -41,7 +41,7 @@ def plan(tmp_path):
 
 @pytest.mark.skipif(cannot_run() is None, reason="there is a GPU here")
 class TestWithoutAGpu:
-    def test_latency_fails_and_the_rest_is_told(self, plan, capsys, tmp_path):
+    def test_latency_fails_and_the_rest_is_reported(self, plan, capsys, tmp_path):
         out = tmp_path / "r.json"
         assert main(["--engine", str(plan), "--json", str(out)]) == 1
         told = capsys.readouterr()

@@ -124,8 +124,10 @@ def test_the_packaged_results_read():
 
 
 def test_weights_of_another_type_do_not_hide_the_arithmetic():
-    from edgedeblur.benchmarks.baselines.ratios import _way
+    from edgedeblur.benchmarks.baselines.ratios import _runtime_and_arithmetic
 
     stock = Row(engine="stock", runtime="openvino", precision="bf16")
     ours = Row(engine="ours", runtime="openvino", precision="fp16 weights, bf16 arithmetic")
-    assert _way(stock) == _way(ours) != _way(Row(engine="x", runtime="openvino", precision="fp32"))
+    other = Row(engine="x", runtime="openvino", precision="fp32")
+    assert _runtime_and_arithmetic(stock) == _runtime_and_arithmetic(ours)
+    assert _runtime_and_arithmetic(stock) != _runtime_and_arithmetic(other)

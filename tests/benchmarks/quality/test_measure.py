@@ -192,7 +192,7 @@ def test_sizes_that_differ_name_the_picture(tmp_path):
         measure(path, [files])
 
 
-def test_a_full_disk_is_told_before_writing(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_writing(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 300 << 20})
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     writer = ReferenceWriter(tmp_path, pictures=1000)

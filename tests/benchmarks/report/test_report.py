@@ -81,5 +81,5 @@ def test_slugs_are_file_names():
 def test_failed_rows_are_not_published(tmp_path):
     body = result(ROW, Row("b", error="b: no")).to_dict()
     (tmp_path / "r.json").write_text(json.dumps(body))
-    with pytest.raises(ValueError, match="b failed there"):
+    with pytest.raises(ValueError, match="b failed in this result"):
         results_table_markdown(tmp_path)

@@ -98,7 +98,7 @@ def test_tuning_refuses_to_time_it(artifact, tmp_path):
         )  # fmt: skip
 
 
-def test_16_bits_lost_in_8_bit_artifacts_are_told(artifact, tmp_path):
+def test_16_bits_lost_in_8_bit_artifacts_are_reported(artifact, tmp_path):
     source = tmp_path / "deep.png"
     write_picture(Picture(np.full((64, 96, 3), 300, np.uint16)), source, quality=95)
     output = str(tmp_path / "out.png")
