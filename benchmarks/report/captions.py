@@ -1,4 +1,4 @@
-"""What a report says around its tables: conditions, and what the numbers mean."""
+"""Captions of a report's tables: conditions, and what the numbers mean."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def data_line(result: BenchResult) -> str:
 
 
 def conventions(result: BenchResult) -> tuple[str, ...]:
-    """What the numbers mean; below every table."""
+    """What the numbers mean, one line each; printed below every table."""
     from ...runtimes.compare import SSIM_NAME
 
     times = next((row.latency for row in result.rows if row.latency), None)
@@ -39,7 +39,7 @@ def conventions(result: BenchResult) -> tuple[str, ...]:
         "GMACs: convolutions and matrix products only, counted from the file; "
         "GFLOPs are twice that.",
         f"PSNR: uint8 RGB, whole picture, data range 255, mean over pictures. {SSIM_NAME}. "
-        "drift: against the same checkpoint in PyTorch fp32, cut and padded alike. "
+        "drift: against the same checkpoint in PyTorch fp32, with the same tiles and padding. "
         "residual SNR: on output - input, floats. PSNR to PyTorch and residual SNR pool the "
         "pictures' squared errors.",
     ]
@@ -48,19 +48,19 @@ def conventions(result: BenchResult) -> tuple[str, ...]:
             1,
             f"Times: {_runs(result.conditions, times)}; "
             "infer: float array to float array; deblur: uint8 picture to uint8 picture; load: "
-            "file to ready, its hash checked, imports apart. "
+            "file to ready, with the check of its hash, without imports. "
             f"Memory: {times.memory_method} up to the end of timing.",
         )
     if any(row.latency and row.latency.gpu for row in result.rows):
         lines.append(
-            "GPU: the arithmetic alone, by CUDA events, copies left out. GPU MiB: what the GPU's "
-            "free memory fell by."
+            "GPU: the arithmetic alone, by CUDA events, without copies. GPU MiB: the largest drop "
+            "of the GPU's free memory."
         )
     lines += [f"{row.engine}: {row.verified}." for row in result.rows if row.verified]
     if any(row.emulated for row in result.rows):
         lines.append(
-            "emulated: the artifact's runtime does not exist on this machine, so its saved program "
-            "was interpreted operation by operation; it has no times."
+            "emulated: the artifact's runtime does not exist on this machine, so an interpreter "
+            "ran its saved program; it has no times."
         )
     lines += _ratio_lines(result.rows)
     paper = [(row, row.footprint) for row in result.rows if row.footprint]
@@ -89,13 +89,13 @@ def _runs(conditions: Conditions, times: Latency) -> str:
         return f"median of {times.runs} runs {after}"
     return (
         f"median of {times.runs} runs, {conditions.runs} of each of {conditions.rounds} processes "
-        f"{after}; the rows took turns"
+        f"{after}; the rows take turns"
     )
 
 
 def _ratio_lines(rows: Sequence[Row]) -> list[str]:
-    """What the ratio columns are divided by, for those that are there."""
-    same = "over the row's own, same checkpoint, size and threads, measured along"
+    """What the ratio columns mean, for those in use."""
+    same = "over the row's, for the same checkpoint, size and threads, measured in this call"
     lines: list[str] = []
     if any(row.x_baseline is not None for row in rows):
         lines.append(
