@@ -80,7 +80,7 @@ def test_what_cannot_be_taken_back_is_kept_and_named(pair, monkeypatch):
     full = OSError(errno.ENOSPC, "No space left")
     with monkeypatch.context() as patch:
         failing_at(patch, {2: full, 3: full})
-        with pytest.raises(OSError, match=r"before is in .*\.partial-.*, move it back") as caught:
+        with pytest.raises(OSError, match=r"files are in .*\.partial-.*, move them back") as caught:
             write(pair)
     (kept,) = pair[0].parent.glob(".partial-*")
     assert str(kept) in str(caught.value)

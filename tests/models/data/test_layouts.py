@@ -1,4 +1,4 @@
-"""Every layout built with tiny files, and every way it can be wrong."""
+"""Every other layout built with tiny files, and every way it can be wrong."""
 
 import hashlib
 from pathlib import Path
@@ -6,138 +6,7 @@ from pathlib import Path
 import pytest
 from edgedeblur.models.data import Pair, PairSet, find_pairs, pair_folders
 
-
-def _touch(root: Path, *names: str) -> None:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-
-
-def _relative(found: PairSet) -> list[tuple[str, str, list[str]]]:
-    return [
-        (
-            pair.name,
-            pair.blurry.relative_to(found.root).as_posix(),
-            [path.relative_to(found.root).as_posix() for path in pair.sharps],
-        )
-        for pair in found.pairs
-    ]
-
-
-def _gopro(root: Path) -> None:
-    for split, scene in (("train", "GOPR0372_07_00"), ("test", "GOPR0384_11_01")):
-        for side in ("blur", "blur_gamma", "sharp"):
-            _touch(root, f"{split}/{scene}/{side}/000002.png", f"{split}/{scene}/{side}/000001.png")
-    for side in ("blur", "blur_gamma", "sharp"):
-        _touch(root, f"test/GOPR0384_11_00/{side}/000001.png")
-
-
-def test_gopro(tmp_path: Path) -> None:
-    _gopro(tmp_path)
-    found = find_pairs(tmp_path)
-    assert (found.layout, found.split, found.root) == ("gopro:blur", "test", tmp_path)
-    base = "test/GOPR0384_11_0"
-    assert _relative(found) == [
-        ("GOPR0384_11_00/000001", f"{base}0/blur/000001.png", [f"{base}0/sharp/000001.png"]),
-        ("GOPR0384_11_01/000001", f"{base}1/blur/000001.png", [f"{base}1/sharp/000001.png"]),
-        ("GOPR0384_11_01/000002", f"{base}1/blur/000002.png", [f"{base}1/sharp/000002.png"]),
-    ]
-    assert [pair.name for pair in find_pairs(tmp_path, "train").pairs] == [
-        "GOPR0372_07_00/000001",
-        "GOPR0372_07_00/000002",
-    ]
-
-
-def test_gopro_gamma_subset_and_the_split_folder_itself(tmp_path: Path) -> None:
-    _gopro(tmp_path)
-    found = find_pairs(tmp_path / "test", subset="blur_gamma")
-    assert (found.layout, found.split) == ("gopro:blur_gamma", "test")
-    assert all(pair.blurry.parent.name == "blur_gamma" for pair in found.pairs)
-    assert found.list_sha256 == find_pairs(tmp_path).list_sha256
-
-
-def test_the_wrong_split_folder_is_refused(tmp_path: Path) -> None:
-    _gopro(tmp_path)
-    with pytest.raises(ValueError, match="this is a 'train' folder but split 'test'"):
-        find_pairs(tmp_path / "train")
-    with pytest.raises(ValueError, match="no known layout"):
-        find_pairs(tmp_path, "val")
-
-
-def test_gopro_scene_without_the_subset(tmp_path: Path) -> None:
-    _touch(tmp_path, "test/GOPR1/blur/1.png", "test/GOPR1/sharp/1.png")
-    with pytest.raises(ValueError, match="GOPR1: no 'blur_gamma' folder beside 'sharp'"):
-        find_pairs(tmp_path, subset="blur_gamma")
-
-
-@pytest.mark.parametrize(
-    ("half", "subset", "message"),
-    [
-        ("blur", "blur", "GOPR2: no 'sharp' folder beside 'blur'; unpack it"),
-        ("blur_gamma", "blur", "GOPR2: no 'sharp' folder beside 'blur_gamma'; unpack it"),
-        ("sharp", "blur", "GOPR2: no 'blur' folder beside 'sharp'; unpack it"),
-        ("sharp", "blur_gamma", "GOPR2: no 'blur_gamma' folder beside 'sharp'; unpack it"),
-    ],
-)
-@pytest.mark.parametrize("alone", [False, True])
-def test_half_a_gopro_scene_is_refused(
-    tmp_path: Path, half: str, subset: str, message: str, alone: bool
-) -> None:
-    if not alone:
-        for side in ("blur", "blur_gamma", "sharp"):
-            _touch(tmp_path, f"test/GOPR1/{side}/1.png")
-    _touch(tmp_path, f"test/GOPR2/{half}/1.png", "test/notes/readme.txt")
-    with pytest.raises(ValueError, match=message):
-        find_pairs(tmp_path, subset=subset)
-
-
-def test_a_flat_set_may_keep_other_folders_beside_its_two(tmp_path: Path) -> None:
-    _touch(tmp_path, "input/1.png", "target/1.png", "spare/sharp/1.png")
-    assert find_pairs(tmp_path).layout == "flat:input/target"
-
-
-@pytest.mark.parametrize("part", ["GOPR0372_07_00", "part/one"])
-@pytest.mark.parametrize("sides", [("blur", "sharp"), ("input", "target")])
-def test_a_folder_inside_another_split_is_refused(
-    tmp_path: Path, part: str, sides: tuple[str, str]
-) -> None:
-    root = tmp_path / "train" / part
-    _touch(root, *(f"{side}/1.png" for side in sides))
-    with pytest.raises(ValueError, match=r"lies in the 'train' folder .*train but split 'test'"):
-        find_pairs(root)
-    assert find_pairs(root, "train").split == "all"
-
-
-def test_scenes_inside_another_split_are_refused(tmp_path: Path) -> None:
-    _touch(tmp_path / "train" / "part", "GOPR1/blur/1.png", "GOPR1/sharp/1.png")
-    with pytest.raises(ValueError, match=r"lies in the 'train' folder .*train but split 'test'"):
-        find_pairs(tmp_path / "train" / "part")
-
-
-def test_the_working_directory_inside_another_split_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _gopro(tmp_path)
-    monkeypatch.chdir(tmp_path / "train")
-    with pytest.raises(ValueError, match="this is a 'train' folder but split 'test'"):
-        find_pairs(".")
-    monkeypatch.chdir("GOPR0372_07_00")
-    with pytest.raises(ValueError, match="lies in the 'train' folder"):
-        find_pairs(".")
-    monkeypatch.chdir(tmp_path / "test" / "GOPR0384_11_01")
-    assert len(find_pairs(".").pairs) == 2
-
-
-def test_another_split_is_not_a_scene(tmp_path: Path) -> None:
-    _touch(tmp_path, "train/blur/1.png", "train/sharp/1.png")
-    with pytest.raises(ValueError, match="no known layout of blurry/sharp pairs for split 'test'"):
-        find_pairs(tmp_path)
-
-
-def test_a_split_inside_a_folder_named_like_another_is_read(tmp_path: Path) -> None:
-    _touch(tmp_path / "train" / "set", "Test/blur/1.png", "Test/sharp/1.png")
-    assert find_pairs(tmp_path / "train" / "set").split == "test"
+from tests.models.data.layout_files import relative, touch
 
 
 @pytest.mark.parametrize(
@@ -152,21 +21,21 @@ def test_a_split_inside_a_folder_named_like_another_is_read(tmp_path: Path) -> N
     ],
 )
 def test_flat(tmp_path: Path, blurry: str, sharp: str, layout: str) -> None:
-    _touch(tmp_path, f"{blurry}/b.png", f"{blurry}/a.JPG", f"{sharp}/a.png", f"{sharp}/b.tiff")
-    _touch(tmp_path, f"{blurry}/notes.txt", f"{sharp}/.hidden.png")
+    touch(tmp_path, f"{blurry}/b.png", f"{blurry}/a.JPG", f"{sharp}/a.png", f"{sharp}/b.tiff")
+    touch(tmp_path, f"{blurry}/notes.txt", f"{sharp}/.hidden.png")
     found = find_pairs(tmp_path)
     assert (found.layout, found.split) == (layout, "all")
-    assert _relative(found) == [
+    assert relative(found) == [
         ("a", f"{blurry}/a.JPG", [f"{sharp}/a.png"]),
         ("b", f"{blurry}/b.png", [f"{sharp}/b.tiff"]),
     ]
 
 
 def test_flat_with_split_folders(tmp_path: Path) -> None:
-    _touch(tmp_path, "train/input/1.png", "train/target/1.png")
-    _touch(tmp_path, "test/input/2.png", "test/target/2.png")
+    touch(tmp_path, "train/input/1.png", "train/target/1.png")
+    touch(tmp_path, "test/input/2.png", "test/target/2.png")
     found = find_pairs(tmp_path, "train")
-    assert (found.split, _relative(found)) == (
+    assert (found.split, relative(found)) == (
         "train",
         [("1", "train/input/1.png", ["train/target/1.png"])],
     )
@@ -174,21 +43,21 @@ def test_flat_with_split_folders(tmp_path: Path) -> None:
 
 
 def test_flat_that_fits_twice_is_refused(tmp_path: Path) -> None:
-    _touch(tmp_path, "input/1.png", "target/1.png", "gt/1.png")
+    touch(tmp_path, "input/1.png", "target/1.png", "gt/1.png")
     with pytest.raises(ValueError, match=r"several pairs of folders fit \(input/target, input/gt"):
         find_pairs(tmp_path)
 
 
 def test_dvd(tmp_path: Path) -> None:
     for video in ("IMG_0030", "720p_240fps_2"):
-        _touch(tmp_path, f"quantitative_datasets/{video}/input/00001.jpg")
-        _touch(tmp_path, f"quantitative_datasets/{video}/GT/00001.jpg")
+        touch(tmp_path, f"quantitative_datasets/{video}/input/00001.jpg")
+        touch(tmp_path, f"quantitative_datasets/{video}/GT/00001.jpg")
     found = find_pairs(tmp_path)
     assert (found.layout, found.split) == ("dvd", "all")
     assert [pair.name for pair in found.pairs] == ["720p_240fps_2/00001", "IMG_0030/00001"]
     inside = find_pairs(tmp_path / "quantitative_datasets")
     assert (inside.layout, inside.list_sha256) == ("dvd", found.list_sha256)
-    _touch(tmp_path, "quantitative_datasets/IMG_0031/input/00001.jpg")
+    touch(tmp_path, "quantitative_datasets/IMG_0031/input/00001.jpg")
     with pytest.raises(ValueError, match="IMG_0031: a DVD video holds the folders input and GT"):
         find_pairs(tmp_path)
 
@@ -197,10 +66,10 @@ def test_dvd(tmp_path: Path) -> None:
 def test_kohler(tmp_path: Path, folder: str) -> None:
     for image in range(1, 5):
         for kernel in range(1, 13):
-            _touch(tmp_path, f"{folder}Blurry{image}_{kernel}.png")
+            touch(tmp_path, f"{folder}Blurry{image}_{kernel}.png")
             for frame in (10, 2, 1):
                 name = f"Image{image}/Kernel{kernel}/GroundTruth{image}_{kernel}_{frame}.png"
-                _touch(tmp_path, name)
+                touch(tmp_path, name)
     found = find_pairs(tmp_path)
     assert (found.layout, found.split, len(found.pairs)) == ("kohler", "all", 48)
     first, tenth = found.pairs[0], found.pairs[9]
@@ -218,13 +87,13 @@ def test_kohler(tmp_path: Path, folder: str) -> None:
 
 
 def test_kohler_wrong(tmp_path: Path) -> None:
-    _touch(tmp_path, "BlurryImages/Blurry1_1.png")
+    touch(tmp_path, "BlurryImages/Blurry1_1.png")
     with pytest.raises(ValueError, match=r"Blurry1_1\.png: no sharp references"):
         find_pairs(tmp_path)
-    _touch(tmp_path, "Image1/Kernel1/GroundTruth1_1_1.png", "copy/GroundTruth1_1_1.png")
+    touch(tmp_path, "Image1/Kernel1/GroundTruth1_1_1.png", "copy/GroundTruth1_1_1.png")
     with pytest.raises(ValueError, match=r"GroundTruth1_1_1\.png repeats"):
         find_pairs(tmp_path)
-    _touch(tmp_path, "Blurry1_1.png")
+    touch(tmp_path, "Blurry1_1.png")
     with pytest.raises(ValueError, match=r"Blurry1_1\.png repeats"):
         find_pairs(tmp_path)
 
@@ -234,7 +103,7 @@ def _realblur(root: Path) -> Path:
     for scene in ("scene230", "scene001"):
         sharp = f"RealBlur-J_ECC_IMCORR_centroid_itensity_ref/{scene}/gt/gt_1.png"
         blurry = f"RealBlur-J_ECC_IMCORR_centroid_itensity_ref/{scene}/blur/blur_1.png"
-        _touch(root, sharp, blurry)
+        touch(root, sharp, blurry)
         lines.append(f"{sharp} {blurry} extra")
     path = root / "RealBlur_J_test_list.txt"
     path.write_text("\n".join(lines) + "\n\n", encoding="utf-8")
@@ -246,7 +115,7 @@ def test_realblur(tmp_path: Path) -> None:
     found = find_pairs(tmp_path)
     base = "RealBlur-J_ECC_IMCORR_centroid_itensity_ref/scene"
     assert (found.layout, found.split) == ("realblur", "test")
-    assert _relative(found) == [
+    assert relative(found) == [
         (f"{base}{n}/blur/blur_1", f"{base}{n}/blur/blur_1.png", [f"{base}{n}/gt/gt_1.png"])
         for n in ("001", "230")
     ]
@@ -273,14 +142,14 @@ def test_realblur_wrong(tmp_path: Path) -> None:
     list_file.write_text("\n", encoding="utf-8")
     with pytest.raises(ValueError, match="no pairs in this list"):
         find_pairs(list_file)
-    _touch(tmp_path, "a.png")
+    touch(tmp_path, "a.png")
     with pytest.raises(ValueError, match=r"a\.png: neither a folder nor a \.txt list"):
         find_pairs(tmp_path / "a.png")
 
 
 def test_names_that_do_not_match(tmp_path: Path) -> None:
-    _touch(tmp_path, *(f"input/only{n}.png" for n in range(7)), "input/both.png")
-    _touch(tmp_path, "target/both.png", "target/alone.jpg")
+    touch(tmp_path, *(f"input/only{n}.png" for n in range(7)), "input/both.png")
+    touch(tmp_path, "target/both.png", "target/alone.jpg")
     with pytest.raises(ValueError, match="do not match by name") as caught:
         find_pairs(tmp_path)
     message = str(caught.value)
@@ -293,16 +162,16 @@ def test_names_that_do_not_match(tmp_path: Path) -> None:
 
 
 def test_names_missing_on_one_side_only(tmp_path: Path) -> None:
-    _touch(tmp_path, "input/a.png", "input/b.png", "target/a.png")
+    touch(tmp_path, "input/a.png", "input/b.png", "target/a.png")
     with pytest.raises(ValueError, match=r"1 of 2 only in .*input: b\.png; 0 of 1 only in"):
         find_pairs(tmp_path)
 
 
 def test_empty_folders_and_double_stems(tmp_path: Path) -> None:
-    _touch(tmp_path, "input/readme.txt", "target/1.png")
+    touch(tmp_path, "input/readme.txt", "target/1.png")
     with pytest.raises(ValueError, match=r"input: no pictures \(bmp, jpeg, jpg, png"):
         find_pairs(tmp_path)
-    _touch(tmp_path, "input/1.png", "input/1.jpg")
+    touch(tmp_path, "input/1.png", "input/1.jpg")
     with pytest.raises(ValueError, match=r"1\.jpg and 1\.png differ only in their suffix"):
         find_pairs(tmp_path)
 
@@ -316,13 +185,13 @@ def test_unknown_roots(tmp_path: Path) -> None:
         assert word in str(caught.value)
     with pytest.raises(ValueError, match="subset 'sharp' is unknown; choose one of blur, blur_gam"):
         find_pairs(tmp_path, subset="sharp")
-    _touch(tmp_path, "input/1.png", "target/1.png")
+    touch(tmp_path, "input/1.png", "target/1.png")
     with pytest.raises(ValueError, match="'blur_gamma' exists in GOPRO_Large only"):
         find_pairs(tmp_path, subset="blur_gamma")
 
 
 def test_pair_folders(tmp_path: Path) -> None:
-    _touch(tmp_path, "mine/x.png", "theirs/x.webp")
+    touch(tmp_path, "mine/x.png", "theirs/x.webp")
     found = pair_folders(tmp_path / "mine", tmp_path / "theirs")
     assert (found.layout, found.split, found.root) == ("folders", "all", tmp_path)
     assert found.pairs == (Pair("x", tmp_path / "mine/x.png", (tmp_path / "theirs/x.webp",)),)
@@ -332,15 +201,15 @@ def test_pair_folders(tmp_path: Path) -> None:
 
 def test_list_hash_is_of_the_sorted_names_and_not_of_the_place(tmp_path: Path) -> None:
     for place in ("one", "two"):
-        _touch(tmp_path / place, "blur/b.png", "blur/a.png", "sharp/a.png", "sharp/b.png")
+        touch(tmp_path / place, "blur/b.png", "blur/a.png", "sharp/a.png", "sharp/b.png")
     one, two = find_pairs(tmp_path / "one"), find_pairs(tmp_path / "two")
     assert one.list_sha256 == two.list_sha256 == hashlib.sha256(b"a\t1\nb\t1\n").hexdigest()
-    _touch(tmp_path / "two", "blur/c.png", "sharp/c.png")
+    touch(tmp_path / "two", "blur/c.png", "sharp/c.png")
     assert find_pairs(tmp_path / "two").list_sha256 != one.list_sha256
 
 
 def test_describe_is_one_line(tmp_path: Path) -> None:
-    _touch(tmp_path, "test/input/a.png", "test/target/a.png")
+    touch(tmp_path, "test/input/a.png", "test/target/a.png")
     found = find_pairs(tmp_path)
     assert found.describe() == (
         f"flat:input/target, split test: 1 pair in {tmp_path} (list {found.list_sha256[:12]})"

@@ -128,7 +128,7 @@ def test_reestimate_refuses_nan():
     ("pictures", "error", "message"),
     [
         ([torch.zeros(1, 3, 64, 64), torch.full((1, 3, 64, 64), torch.nan)], ValueError, "finite"),
-        ([torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 32, 32)], ValueError, "one of 1x1 has none"),
+        ([torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 32, 32)], ValueError, "a 1x1 map has none"),
         ([torch.zeros(1, 3, 64, 64), torch.zeros(1, 4, 64, 64)], RuntimeError, "channels"),
         ([], ValueError, "at least one picture"),
     ],
@@ -164,7 +164,7 @@ def test_the_smallest_picture_for_live_norms():
     set_norm_mode(generator, "live")
     with torch.no_grad():
         assert torch.isfinite(generator(torch.zeros(1, 3, 32, 64))).all()
-        with pytest.raises(ValueError, match="one of 1x1 has none"):
+        with pytest.raises(ValueError, match="a 1x1 map has none"):
             generator(torch.zeros(1, 3, 32, 32))
 
 
