@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from ..quality.scores import Drift, Quality
 from ..result import BenchResult, Footprint, Latency, Row
-from .numbers import (
+from .number_format import (
     NONE,
     billions,
     decibels,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..result import BenchResult, PhoneRun, Row
 from .captions import caption, conventions
 from .columns import Column
-from .numbers import NONE, decibels, milliseconds
+from .number_format import NONE, decibels, milliseconds
 
 THERMAL = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..result import BenchResult
 from .captions import caption
-from .numbers import megapixels
+from .number_format import megapixels
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

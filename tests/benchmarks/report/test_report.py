@@ -7,7 +7,7 @@ import pytest
 from edgedeblur.benchmarks.quality.scores import Quality
 from edgedeblur.benchmarks.report.columns import columns_in_use, quality_columns
 from edgedeblur.benchmarks.report.markdown import markdown_table
-from edgedeblur.benchmarks.report.numbers import decibels, signed
+from edgedeblur.benchmarks.report.number_format import decibels, signed
 from edgedeblur.benchmarks.report.pictures import amplified_difference, slug
 from edgedeblur.benchmarks.report.readme import results_table_markdown
 from edgedeblur.benchmarks.report.table import print_tables
