@@ -20,8 +20,7 @@ from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_tensorrt.runner import cannot_run
 
 from tests.contracts import pytorch
-from tests.runtimes.run_tensorrt.fake_gpu import STEP_MS, FakeCuda, install, plan_bytes
-from tests.runtimes.run_tensorrt.test_runner import saved
+from tests.runtimes.run_tensorrt.fake_gpu import STEP_MS, FakeCuda, install, plan_bytes, saved_plan
 
 PARITY = Parity(
     reference="PyTorch", pictures=4, picture_set="samples", psnr_db=70.25, worst_psnr_db=69.25,
@@ -33,7 +32,7 @@ PARITY = Parity(
 
 @pytest.fixture
 def plan(tmp_path):
-    path = saved(tmp_path, plan_bytes())
+    path = saved_plan(tmp_path, plan_bytes())
     manifest = dataclasses.replace(read_manifest(path), parity=PARITY)
     write_manifest(manifest, path.with_name("net.plan.json"))
     return path
