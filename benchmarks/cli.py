@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtimes.console import DONE, FAILED, console, progress_bar, run_command
+from ..runtimes.console import DONE, FAILED, progress_bar, run_command
 from .arguments import build_parser
 from .workers.jobs import exit_on_signals
 
@@ -26,8 +26,10 @@ def main(argv: list[str] | None = None) -> int:
 def work(arguments: argparse.Namespace) -> int:
     """Run the parsed command; exit code 1 if any row failed."""
     from ..runtimes.files import check_writable
+    from .report.registry import formats
 
     # Checked before hours of measuring, not after.
+    formats()
     if arguments.json not in (None, "-"):
         check_writable(Path(arguments.json), force=arguments.force)
     if arguments.report is not None:
@@ -131,13 +133,12 @@ def _conditions(arguments: argparse.Namespace) -> Conditions:
 
 
 def _write(arguments: argparse.Namespace, result: BenchResult, pictures_folder: Path) -> None:
-    from .report.json_file import STDOUT, write_json
-    from .report.markdown import write_report
-    from .report.table import print_tables
+    from .report.registry import STDOUT, Destination, format_for, get_format
 
     if arguments.json != STDOUT:
-        print_tables(result, console())
+        get_format("table").write(result, Destination(STDOUT))
     if arguments.json is not None:
-        write_json(result, arguments.json)
+        get_format("json").write(result, Destination(arguments.json, force=arguments.force))
     if arguments.report is not None:
-        write_report(result, arguments.report, pictures_folder, force=arguments.force)
+        to = Destination(str(arguments.report), pictures_folder, force=arguments.force)
+        format_for(arguments.report).write(result, to)

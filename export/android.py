@@ -1,7 +1,7 @@
-"""Puts an artifact where the Android app finds it, with what PyTorch makes of one picture.
+"""Copies an artifact into the Android app's assets, with a golden input and PyTorch output.
 
-The app measures its own parity: it runs the model on the golden picture and compares with the
-golden output, on the phone, whatever accelerator took the model there.
+The app measures parity on the phone: it runs the model on the golden picture, on the accelerator
+that is selected there, and compares the result with the golden output.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ ASSETS = (
 
 ANDROID_OPTION = Option(
     flag="--android",
-    help="also put the file, its manifest and a golden tensor into the Android app's assets",
+    help="also copy the file, its manifest and a golden tensor into the Android app's assets",
     parse=bool,
     default=False,
     recorded=False,
 )
 
 
-def place(
+def copy_to_app(
     artifact: Path, manifest: Manifest, checkpoint: Checkpoint, assets: Path | None = None
 ) -> tuple[Path, ...]:
     """Copy an artifact into the app, with its manifest and golden tensor: all three, or none.
@@ -42,28 +42,28 @@ def place(
     Args:
         artifact: The file, just exported.
         manifest: Its manifest.
-        checkpoint: What it was made from.
-        assets: The app's folder of models, `ASSETS` if None; older files of the name are replaced.
+        checkpoint: The weights it was exported from.
+        assets: The app's model folder, `ASSETS` if None; files of the same name are replaced.
 
     Returns:
-        The three files.
+        Paths of the three files.
 
     Raises:
-        FileNotFoundError: the app is not here: it is part of a checkout, not of a wheel.
-        ValueError: the artifact takes any size, which the app does not.
+        FileNotFoundError: the app is missing: it is part of a checkout, not of a wheel.
+        ValueError: the artifact has a dynamic size, which the app does not support.
         OSError: the folder cannot be written, or the disk is full.
     """
     assets = assets or ASSETS
     if not assets.is_dir():
         raise FileNotFoundError(
-            f"{assets}: the Android app is not here; use --android in a checkout of the repository"
+            f"{assets}: the Android app is missing; use --android in a checkout of the repository"
         )
     copy = assets / artifact.name
     targets = (copy, manifest_path(copy), golden_path(copy))
     arrays = golden_tensor(manifest, checkpoint)
-    with replacing_all(targets) as (model, beside, golden):
+    with replacing_all(targets) as (model, manifest_file, golden):
         shutil.copyfile(artifact, model)
-        beside.write_text(manifest_text(manifest), encoding="utf-8")
+        manifest_file.write_text(manifest_text(manifest), encoding="utf-8")
         with golden.open("wb") as stream:
             np.savez_compressed(stream, allow_pickle=False, **arrays)
     return targets
@@ -75,15 +75,15 @@ def golden_path(artifact: Path) -> Path:
 
 
 def golden_tensor(manifest: Manifest, checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    """What the app compares with, for an artifact of fixed size.
+    """The golden input and output for the app, for an artifact of fixed size.
 
     Returns:
         ``image``: uint8 (H, W, 3), RGB: the first packaged sample, reflected to the size.
-        ``output``: float32 (H, W, 3) in [-1, 1]: PyTorch's answer in fp32, norms as exported.
-        ``model_sha256``: uint8 (32,): which file it belongs to.
+        ``output``: float32 (H, W, 3) in [-1, 1]: PyTorch's output in fp32, norms as exported.
+        ``model_sha256``: uint8 (32,): hash of the artifact it belongs to.
 
     Raises:
-        ValueError: the artifact takes any size.
+        ValueError: the artifact has a dynamic size.
     """
     from ..models.checkpoints.checkpoint import generator_from
 

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from ..models.network.registry import backbone_names, get_backbone
-from ..runtimes.console import MAX_SIDE
+from ..runtimes.console import FAILED, MAX_SIDE
+from ..runtimes.discovery.entry_points import DuplicateNameError
 from .options import add_format_options
 from .registry import Target, get_target, targets
 
@@ -15,12 +16,19 @@ MULTIPLE = 32
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All options; the choices come from the registries."""
+    """All options; the choices come from the registries.
+
+    Ends the program with one line if two modules register the same target.
+    """
     parser = argparse.ArgumentParser(
         prog="deblur-export",
         description="Convert a DeblurGAN-v2 checkpoint, run the result and compare it with "
         "PyTorch. The artifact and its manifest (<artifact>.json) appear only if they agree.",
     )
+    try:
+        targets()
+    except DuplicateNameError as error:
+        parser.exit(FAILED, f"{parser.prog}: error: {error}\n")
     _add_what(parser)
     _add_how(parser)
     add_format_options(parser)

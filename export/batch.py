@@ -1,4 +1,4 @@
-"""Several artifacts from one checkpoint and one preparation; one that fails stops no other."""
+"""Batch export: several artifacts from one checkpoint. A failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LogStep = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """One artifact to build, and its path."""
+    """One artifact to export, and its path."""
 
     target: Target
     spec: ExportSpec
@@ -29,13 +29,13 @@ class Job:
 
     @property
     def size(self) -> str:
-        """``736x1280``, or ``any`` where the size is free."""
+        """``736x1280``, or ``any`` where the size is dynamic."""
         return "any" if self.spec.dynamic else f"{self.spec.size[0]}x{self.spec.size[1]}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: a manifest, or the error in one line; and how long it took."""
+    """The result of a job: a manifest or an error message, and the seconds it took."""
 
     job: Job
     manifest: Manifest | None
@@ -55,23 +55,23 @@ class Outcome:
         return {**body, "artifact": str(self.job.output), "manifest": self.manifest.to_dict()}
 
 
-def build_all(
+def export_batch(
     jobs: Sequence[Job], build: Callable[[Job, LogStep], Manifest], log: LogStep
 ) -> list[Outcome]:
-    """Build one after the other and go on after errors that are meant for users.
+    """Export one job after the other; record user errors and continue.
 
     Args:
-        jobs: What to build.
-        build: Builds one; called with a function that it tells its steps.
+        jobs: What to export.
+        build: Exports one job; gets a function that logs its steps.
         log: Called with a line at each step.
     """
     outcomes: list[Outcome] = []
     for number, job in enumerate(jobs):
-        place = f"{number + 1} of {len(jobs)}, {job.target.name} {job.size}"
+        label = f"{number + 1} of {len(jobs)}, {job.target.name} {job.size}"
         start = time.perf_counter()
         manifest, error = None, None
         try:
-            manifest = build(job, lambda step, place=place: log(f"{place}: {step}"))
+            manifest = build(job, lambda step, label=label: log(f"{label}: {step}"))
         except USER_ERRORS as raised:
             error = one_line(raised)
         outcomes.append(Outcome(job, manifest, error, time.perf_counter() - start))
@@ -79,7 +79,7 @@ def build_all(
 
 
 def report(outcomes: Sequence[Outcome], *, as_json: bool) -> int:
-    """Print what was built and what failed; the exit code."""
+    """Print what was built and what failed; return the exit code."""
     if as_json:
         print_json([outcome.to_dict() for outcome in outcomes])
     else:
@@ -95,7 +95,7 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from .summary import db
+    from .summary import format_db
 
     built = sum(outcome.manifest is not None for outcome in outcomes)
     table = Table(title=f"{built} of {len(outcomes)} built", title_justify="left")
@@ -112,8 +112,8 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
             cells = [
                 job.output.name,
                 f"{manifest.bytes / 1e6:.2f}",
-                db(parity.psnr_db) + emulated,
-                db(parity.worst_psnr_db) + emulated,
+                format_db(parity.psnr_db) + emulated,
+                format_db(parity.worst_psnr_db) + emulated,
                 "" if cost is None else f"{cost.psnr_drop_db:.3f}",
             ]
         row = (job.target.name, job.size, *cells, f"{outcome.seconds:.0f}")
@@ -124,7 +124,7 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
 
 
 def _notes(outcomes: Sequence[Outcome]) -> list[str]:
-    """What was run in an artifact's place."""
+    """What ran in place of an artifact, for each target whose artifact could not run here."""
     return [
         f"{outcome.job.target.name}: {outcome.manifest.parity.note}"
         for outcome in outcomes

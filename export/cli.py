@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..runtimes.console import DONE, console, print_json, progress_bar, run_command
 from .arguments import build_parser
-from .batch import Job, LogStep, build_all, report
+from .batch import Job, LogStep, export_batch, report
 from .options import option_values, unused_flags
 from .registry import Target
 from .summary import list_operators, list_targets, print_summary, print_tuning
@@ -46,43 +46,45 @@ def work(arguments: argparse.Namespace) -> int:
     sizes = list(dict.fromkeys(arguments.size or [DEFAULT_SIZE]))
     if arguments.tune and len(chosen) * len(sizes) > 1:
         build_parser().error("--tune takes one --target and one --size")
-    options = _options(chosen, arguments)
-    threads, checkpoint = _load(arguments)
-    jobs = _jobs(chosen, sizes, options, checkpoint, arguments)
+    options = _target_options(chosen, arguments)
+    threads, checkpoint = _load_checkpoint(arguments)
+    jobs = _make_jobs(chosen, sizes, options, checkpoint, arguments)
     if arguments.tune:
         return run_tuning(arguments, checkpoint, jobs[0], threads)
     return export(arguments, checkpoint, jobs, threads)
 
 
-def _options(chosen: Sequence[Target], arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """The targets' own options, by target; wrong usage ends the program."""
-    wrong = build_parser().error
+def _target_options(
+    chosen: Sequence[Target], arguments: argparse.Namespace
+) -> dict[str, dict[str, Any]]:
+    """The options of each target, by target name; a usage error ends the program."""
+    usage_error = build_parser().error
     names = ", ".join(target.name for target in chosen)
     quantised = any(target.needs_calibration for target in chosen)
     if not quantised and (arguments.calib or arguments.recipe):
-        wrong(f"{names}: not quantised, so no --calib, no --recipe")
+        usage_error(f"{names}: not quantised; leave out --calib and --recipe")
     for target in chosen:
         if arguments.dynamic and not target.free_size:
-            wrong(f"{target.name} has a fixed size; leave out --dynamic")
+            usage_error(f"{target.name} has a fixed size; leave out --dynamic")
     for flag in unused_flags(chosen, arguments):
-        wrong(f"{names} {'has' if len(chosen) == 1 else 'have'} no {flag}")
+        usage_error(f"{names} {'has' if len(chosen) == 1 else 'have'} no {flag}")
     try:
         return {target.name: option_values(target, arguments) for target in chosen}
     except ValueError as error:
-        wrong(str(error))
+        usage_error(str(error))
 
 
-def _jobs(
+def _make_jobs(
     chosen: Sequence[Target],
     sizes: Sequence[tuple[int, int]],
     options: Mapping[str, dict[str, Any]],
     checkpoint: Checkpoint,
     arguments: argparse.Namespace,
 ) -> list[Job]:
-    """Every target at every size; free sizes are one.
+    """One job for every target and size; one for each target if the size is dynamic.
 
     Raises:
-        ValueError: several artifacts for one file name, or a name with a wrong ending.
+        ValueError: several artifacts for one file name, or a wrong file suffix.
     """
     from .graph import ExportSpec
 
@@ -99,8 +101,8 @@ def _jobs(
     return jobs
 
 
-def _load(arguments: argparse.Namespace) -> tuple[int, Checkpoint]:
-    """Threads to use, and the checkpoint, downloaded if it must be."""
+def _load_checkpoint(arguments: argparse.Namespace) -> tuple[int, Checkpoint]:
+    """The thread count and the checkpoint, downloaded if needed."""
     from ..models.checkpoints.checkpoint import load_checkpoint
     from ..models.checkpoints.sources import default_source, resolve_source
     from ..runtimes.machine import usable_cores
@@ -117,16 +119,16 @@ def _load(arguments: argparse.Namespace) -> tuple[int, Checkpoint]:
 def export(
     arguments: argparse.Namespace, checkpoint: Checkpoint, jobs: Sequence[Job], threads: int
 ) -> int:
-    """Produce the artifacts from one preparation, and report them."""
+    """Export all jobs from one prepared network, and report the results."""
     from .prepare import norm_warning
 
     norm = arguments.norm or checkpoint.norm
     if norm != checkpoint.norm:
         sys.stderr.write(f"deblur-export: warning: {norm_warning(norm, checkpoint.norm)}\n")
-    build = _builder(arguments, checkpoint, norm, threads)
+    build = _job_builder(arguments, checkpoint, norm, threads)
     if len(jobs) > 1:
         with console(stderr=True).status("starting") as status:
-            outcomes = build_all(jobs, build, status.update)
+            outcomes = export_batch(jobs, build, status.update)
         for outcome in outcomes:
             if outcome.manifest is not None:
                 warn_if_unstable(outcome.manifest)
@@ -141,32 +143,32 @@ def export(
     return DONE
 
 
-def _builder(
+def _job_builder(
     arguments: argparse.Namespace, checkpoint: Checkpoint, norm: str, threads: int
 ) -> Callable[[Job, LogStep], Manifest]:
-    """A function that builds a job; all jobs share the prepared network and PyTorch's answers."""
-    from .android import ANDROID_OPTION, place
-    from .prepare import Remembering, check_norm_size, prepare
+    """A function that exports a job; all jobs share the prepared network and PyTorch's outputs."""
+    from .android import ANDROID_OPTION, copy_to_app
+    from .prepare import CachingNetwork, check_norm_size, prepare
     from .produce import produce
 
     prepared = prepare(checkpoint, norm=norm)
-    prepared = dataclasses.replace(prepared, reference=Remembering(prepared.reference))
+    prepared = dataclasses.replace(prepared, reference=CachingNetwork(prepared.reference))
 
     def build(job: Job, log: LogStep) -> Manifest:
         check_norm_size(norm, job.spec.size)
-        spec = with_plan(job.spec, job.target, checkpoint, arguments, threads, log)
-        rewrites = chosen_rewrites(arguments.rewrite, job.target, checkpoint.backbone, norm)
+        spec = with_quantisation_plan(job.spec, job.target, checkpoint, arguments, threads, log)
+        rewrites = rewrite_steps(arguments.rewrite, job.target, checkpoint.backbone, norm)
         manifest = produce(job.target, checkpoint, spec, job.output, norm=norm, rewrites=rewrites,
                            prepared=prepared, force=arguments.force, threads=threads,
                            log=log)  # fmt: skip
         if spec.options.get(ANDROID_OPTION.key):
-            place(job.output, manifest, checkpoint)
+            copy_to_app(job.output, manifest, checkpoint)
         return manifest
 
     return build
 
 
-def with_plan(
+def with_quantisation_plan(
     spec: ExportSpec,
     target: Target,
     checkpoint: Checkpoint,
@@ -174,10 +176,10 @@ def with_plan(
     threads: int,
     log: Callable[[str], None],
 ) -> ExportSpec:
-    """The request with its quantisation plan, for targets that need one.
+    """The export request with a quantisation plan, for targets that need calibration.
 
     Raises:
-        FileNotFoundError, ValueError: no such recipe, or no pictures to calibrate with.
+        FileNotFoundError, ValueError: no such recipe, or no calibration pictures.
     """
     if not target.needs_calibration:
         return spec
@@ -195,7 +197,7 @@ def with_plan(
 
 
 def warn_if_unstable(manifest: Manifest) -> None:
-    """LogStep on stderr that the calibration pictures' halves disagree."""
+    """Warn on stderr if the two halves of the calibration pictures give different networks."""
     from ..quantize.pipeline import UNSTABLE_DB
 
     cost = manifest.quantisation
@@ -206,11 +208,11 @@ def warn_if_unstable(manifest: Manifest) -> None:
         )
 
 
-def chosen_rewrites(text: str, target: Target, backbone: str, norm: str) -> tuple[Step, ...]:
-    """The steps that ``--rewrite`` means.
+def rewrite_steps(text: str, target: Target, backbone: str, norm: str) -> tuple[Step, ...]:
+    """The rewrite steps for the value of ``--rewrite``.
 
     Raises:
-        ValueError: unknown names.
+        ValueError: an unknown rewrite or fusion point.
     """
     from .rewrites.rewrite import parse_steps
     from .rewrites.tune import best_rewrite
@@ -218,17 +220,17 @@ def chosen_rewrites(text: str, target: Target, backbone: str, norm: str) -> tupl
     if text != "auto":
         return parse_steps(text)
     if norm != "frozen":
-        return ()  # a live norm stands between the convolution and what follows it
+        return ()  # a live norm sits between the convolution and the next operation
     return parse_steps(best_rewrite(target.name, backbone)[0])
 
 
 def run_tuning(
     arguments: argparse.Namespace, checkpoint: Checkpoint, job: Job, threads: int
 ) -> int:
-    """Measure the candidates and record the fastest."""
+    """Time the candidate rewrites and record the fastest."""
     from .produce import produce
     from .rewrites.rewrite import parse_steps
-    from .rewrites.tune import choose, tune, user_table
+    from .rewrites.tune import choose_fastest, tune, user_table
 
     target, spec = job.target, job.spec
     table: Path = arguments.table or user_table()
@@ -239,31 +241,31 @@ def run_tuning(
                 threads=threads)  # fmt: skip
 
     with console(stderr=True).status("starting") as status:
-        spec = with_plan(spec, target, checkpoint, arguments, threads, status.update)
+        spec = with_quantisation_plan(spec, target, checkpoint, arguments, threads, status.update)
         measured = tune(target, checkpoint, spec, arguments.output, table, threads=threads,
                         rounds=arguments.rounds, build=build, log=status.update)  # fmt: skip
     if arguments.json:
         print_json({"table": str(table), "candidates": [vars(m) for m in measured]})
     else:
         key = f"{target.name}/{checkpoint.backbone}"
-        print_tuning(key, measured, choose(measured), table)
+        print_tuning(key, measured, choose_fastest(measured), table)
     return DONE
 
 
 def output_path(
     wanted: Path, target: Target, backbone: str, size: tuple[int, int], *, dynamic: bool
 ) -> Path:
-    """The artifact's path: as given if it ends in the target's suffix, else a name in that folder.
+    """The artifact's path: ``wanted`` if it has the target's suffix, else a name in that folder.
 
     Raises:
-        ValueError: a file name with another ending.
+        ValueError: a file name with another suffix.
     """
     if wanted.suffix == target.suffix:
         return wanted
     if wanted.suffix and not wanted.is_dir():
         raise ValueError(
             f"{wanted}: {target.name} writes {target.suffix} files; "
-            "change the ending or give an existing folder"
+            "change the suffix or give an existing folder"
         )
     shape = "dynamic" if dynamic else f"{size[0]}x{size[1]}"
     return wanted / f"{backbone}_{target.name}_{shape}{target.suffix}"

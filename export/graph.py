@@ -1,4 +1,4 @@
-"""What a converter gets: the prepared network, and the request."""
+"""What a target's converter gets: the prepared network and the export request."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ INPUT_NAME, OUTPUT_NAME = "image", "deblurred"
 
 @dataclass(frozen=True)
 class Graph:
-    """A network that any exporter can take: no norm layers, no dead parameters, eval mode.
+    """A network ready for any exporter: no norm layers, no unused parameters, eval mode.
 
     Attributes:
         module: float32 (N, 3, H, W) in [-1, 1] -> the same.
-        reference: The unprepared generator in the same norm mode; what parity is measured to.
-        checkpoint: Where the weights came from.
+        reference: The unprepared generator in the same norm mode; the reference for parity.
+        checkpoint: Source of the weights.
         norm: ``frozen`` or ``live``.
         rewrites: Names of the exact rewrites applied, in order.
     """
@@ -38,14 +38,14 @@ class Graph:
 
 @dataclass(frozen=True)
 class ExportSpec:
-    """What to build.
+    """An export request.
 
     Attributes:
         target: Name of the target.
         size: (height, width) in pixels, multiples of 32; with ``dynamic`` the size to trace at.
-        dynamic: Whether height and width stay free.
-        embed: Text that goes into the artifact where its format has room.
-        quantise: How, for targets that are quantised.
+        dynamic: Whether height and width are dynamic.
+        embed: Metadata to store inside the artifact, by key.
+        quantise: The quantisation plan, for quantised targets.
         options: Values of the target's own options, by `Option.key`.
         log: Called with a line at each step.
     """

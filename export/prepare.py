@@ -1,4 +1,4 @@
-"""Checkpoint to graph: choose the norm mode, drop what inference never touches, remove norms."""
+"""Prepares a checkpoint for export: sets the norm mode, drops unused layers, folds norms."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .graph import Graph
 
 
 def prepare(checkpoint: Checkpoint, *, norm: str) -> Graph:
-    """Make the network that exporters see.
+    """Build the network that exporters get.
 
-    Frozen norms are folded here, before any exporter runs: some exporters turn a frozen
-    InstanceNorm into a live one without a word.
+    Frozen norms are folded here, before any exporter runs: some exporters silently turn a frozen
+    InstanceNorm into a live one.
 
     Raises:
         ValueError: ``norm`` is neither ``frozen`` nor ``live``.
     """
     reference = generator_from(checkpoint, norm=norm)
-    trimmed = drop_dead_features(reference)
+    trimmed = drop_unused_features(reference)
     module = fold_norms(trimmed) if norm == "frozen" else decompose_live_norms(trimmed)
     for parameter in module.parameters():
         parameter.requires_grad = False
@@ -32,7 +32,7 @@ def prepare(checkpoint: Checkpoint, *, norm: str) -> Graph:
 
 
 def check_norm_size(norm: str, size: tuple[int, int]) -> None:
-    """Live statistics need something to be statistics of.
+    """Refuse live norms at a size where the smallest maps are one pixel.
 
     Raises:
         ValueError: live norms at 32x32, where the pyramid's last maps are a single pixel.
@@ -45,7 +45,7 @@ def check_norm_size(norm: str, size: tuple[int, int]) -> None:
 
 
 def norm_warning(norm: str, trained: str) -> str:
-    """What a user must know who exports weights in the norm mode they were not trained for."""
+    """The warning for weights exported in another norm mode than they were trained for."""
     return (
         f"these weights were trained for {trained} norms and are exported with {norm} ones, which "
         f"is another function; parity below compares with PyTorch in {norm} mode and says nothing "
@@ -53,7 +53,7 @@ def norm_warning(norm: str, trained: str) -> str:
     )
 
 
-def drop_dead_features(generator: Generator) -> Generator:
+def drop_unused_features(generator: Generator) -> Generator:
     """A copy without the backbone layers after the last pyramid stage (1.2 M parameters)."""
     trimmed = copy.deepcopy(generator)
     live = get_backbone(generator.backbone).live_features
@@ -61,10 +61,10 @@ def drop_dead_features(generator: Generator) -> Generator:
     return trimmed
 
 
-class Remembering(nn.Module):
-    """A network that answers a picture it has seen from memory; for artifacts that share pictures.
+class CachingNetwork(nn.Module):
+    """Caches the outputs of a network, for exports that compare on the same pictures.
 
-    It holds every answer, about 11 MB each at 736x1280.
+    Each cached output takes about 11 MB at 736x1280.
     """
 
     def __init__(self, network: nn.Module) -> None:

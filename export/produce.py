@@ -1,4 +1,4 @@
-"""The frame around every convert: nobody writes an artifact except through `produce`."""
+"""Exports one artifact: convert, verify against PyTorch, then write it with its manifest."""
 
 from __future__ import annotations
 
@@ -51,47 +51,46 @@ def produce(
     threads: int = 1,
     log: LogStep = lambda _: None,
 ) -> Manifest:
-    """Convert, load back, compare with PyTorch on real pictures, and only then give the name.
+    """Convert, load back and compare with PyTorch on real pictures; write only if they agree.
 
     Args:
-        target: What to build.
+        target: The kind of artifact to build.
         checkpoint: The weights.
-        spec: Size, free or fixed.
-        output: The artifact's final path; its manifest goes beside it.
+        spec: The export request: size, options, quantisation plan.
+        output: The artifact's final path; its manifest is written next to it.
         norm: ``frozen`` or ``live``.
         rewrites: Exact rewrites to apply, in order; see `rewrite`.
-        prepared: What `prepare` made of the checkpoint, where several artifacts share it; stays
-            as it is.
-        force: Replace an existing artifact; on any error the old one and its manifest stay.
-        threads: CPU threads for running the result.
+        prepared: Output of `prepare`, if several exports share it; not modified.
+        force: Replace an existing artifact; on any error the old one and its manifest are kept.
+        threads: CPU threads for the verification.
         log: Called with a line at each step.
 
     Raises:
         MissingDependencyError: the target's packages are not installed.
-        FileExistsError: ``output`` is there and ``force`` is off.
+        FileExistsError: ``output`` exists and ``force`` is false.
         OSError: the folder cannot be written, or the disk is full.
-        ParityError: the artifact does not do what PyTorch does.
+        ParityError: the artifact differs from PyTorch by more than the tolerance.
     """
     _check_requirements(target, output, force=force)
     log(f"preparing {checkpoint.backbone}, norms {norm}")
-    graph = _rewritten(checkpoint, norm, rewrites, prepared)
-    # An artifact never stands there without its manifest, not even on a disk that fills up here.
-    with replacing_all((output, manifest_path(output))) as (artifact, beside):
-        manifest = _converted(target, graph, spec, artifact, threads, log)
-        beside.write_text(manifest_text(manifest), encoding="utf-8")
+    graph = _prepare_graph(checkpoint, norm, rewrites, prepared)
+    # Both files or neither: an artifact without its manifest is not left behind on a full disk.
+    with replacing_all((output, manifest_path(output))) as (artifact, manifest_file):
+        manifest = _convert_and_verify(target, graph, spec, artifact, threads, log)
+        manifest_file.write_text(manifest_text(manifest), encoding="utf-8")
     return manifest
 
 
 def _check_requirements(target: Target, output: Path, *, force: bool) -> None:
-    """Whatever can be known to fail, fails before minutes of work; errors as in `produce`."""
+    """Check packages and output paths before minutes of work; raises as `produce`."""
     for module in (*target.build_modules, *target.run_modules):
-        with suppress_output():  # some greet on import
+        with suppress_output():  # some print a banner on import
             require(module, extra=target.extra)
     for path in (output, manifest_path(output)):
         check_writable(path, force=force)
 
 
-def _rewritten(
+def _prepare_graph(
     checkpoint: Checkpoint, norm: str, rewrites: Sequence[Step], prepared: Graph | None
 ) -> Graph:
     from .prepare import prepare
@@ -100,42 +99,42 @@ def _rewritten(
     if prepared is None:
         return apply_rewrites(prepare(checkpoint, norm=norm), rewrites)
     assert prepared.norm == norm
-    own = dataclasses.replace(prepared, module=copy.deepcopy(prepared.module))
-    return apply_rewrites(own, rewrites)
+    copied = dataclasses.replace(prepared, module=copy.deepcopy(prepared.module))
+    return apply_rewrites(copied, rewrites)
 
 
-def _converted(
+def _convert_and_verify(
     target: Target, graph: Graph, spec: ExportSpec, path: Path, threads: int, log: LogStep
 ) -> Manifest:
-    """Write the artifact to ``path`` and prove it; its manifest, which is not written yet."""
-    draft = describe(target, graph, spec)
+    """Write the artifact to ``path`` and verify it; returns its manifest, not yet written."""
+    draft = draft_manifest(target, graph, spec)
     spec = dataclasses.replace(spec, embed={EMBED_KEY: json.dumps(draft.to_dict())}, log=log)
     log(f"converting to {target.name}")
-    done = target.convert(graph, spec, path) or Converted()
+    converted = target.convert(graph, spec, path) or Converted()
     manifest = dataclasses.replace(
         draft,
         bytes=size_of(path),
         sha256=sha256_of(path),
-        engine=done.engine,
-        tools={**draft.tools, **done.tools},
+        engine=converted.engine,
+        tools={**draft.tools, **converted.tools},
     )
-    log("running it on real pictures and comparing with PyTorch")
-    return _verified(manifest, target, graph, path, spec, threads, done)
+    log("running the artifact and comparing with PyTorch")
+    return _verify(manifest, target, graph, path, spec, threads, converted)
 
 
-def describe(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
-    """The manifest before the file exists: bytes, hash and parity are still empty."""
+def draft_manifest(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
+    """The manifest before conversion: size, hash and parity are still empty."""
     backbone = graph.checkpoint.backbone
     packages = ("edgedeblur", *target.build_modules, *target.run_modules)
     versions = {name: version_of(name) for name in dict.fromkeys(packages)}
-    taken, given = border(target, spec)
+    input_spec, output_spec = io_tensors(target, spec)
     return Manifest(
         target=target.name,
         backbone=backbone,
         checkpoint=CheckpointInfo(graph.checkpoint.sha256, graph.checkpoint.source),
         norm=graph.norm,
-        input=taken,
-        output=given,
+        input=input_spec,
+        output=output_spec,
         size_multiple=SIZE_MULTIPLE,
         receptive_radius_px=receptive_radius_px(backbone) if graph.norm == "frozen" else None,
         params=sum(p.numel() for p in graph.module.parameters()),
@@ -147,19 +146,19 @@ def describe(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
         rewrites=graph.rewrites,
         trained_norm=graph.checkpoint.norm,
         calibration=_calibration(spec),
-        options=_recorded(target, spec),
+        options=_recorded_options(target, spec),
     )
 
 
-def border(target: Target, spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
-    """The artifact's input and output, as its format has them."""
+def io_tensors(target: Target, spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
+    """Input and output of the artifact, in its own format."""
     if target.tensors is not None:
         return target.tensors(spec)
     return spec.tensor(INPUT_NAME), spec.tensor(OUTPUT_NAME)
 
 
-def _recorded(target: Target, spec: ExportSpec) -> dict[str, Any]:
-    """The options that changed the artifact; paths are this machine's own."""
+def _recorded_options(target: Target, spec: ExportSpec) -> dict[str, Any]:
+    """The options that affect the artifact; paths are specific to this machine."""
     hidden = {option.key for option in target.options if not option.recorded}
     values = spec.options.items()
     return {k: v for k, v in values if k not in hidden and not isinstance(v, Path)}
@@ -173,51 +172,51 @@ def _calibration(spec: ExportSpec) -> Calibration | None:
     return Calibration(len(pictures.crops), pictures.list_sha256, plan.recipe.name, pictures.origin)
 
 
-def _verified(
+def _verify(
     manifest: Manifest,
     target: Target,
     graph: Graph,
     path: Path,
     spec: ExportSpec,
     threads: int,
-    done: Converted,
+    converted: Converted,
 ) -> Manifest:
     samples = load_sample_inputs(
         spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=PARITY_PICTURES
     )
-    for size in manifest.input.sizes[1:]:  # of several sizes, each is tried
+    for size in manifest.input.sizes[1:]:  # an artifact with several sizes is run at each
         samples += load_sample_inputs(size, SIZE_MULTIPLE, dynamic=False, count=1)
-    with _opened(path, manifest, threads, done) as runner:
-        instead = done.stand_in
+    with _open_runner(path, manifest, threads, converted) as runner:
+        stand_in = converted.stand_in
         parity = measure_parity(
             runner,
             graph.reference,
             samples,
             tolerance_psnr_db=target.tolerance_psnr_db,
-            emulated=runner.emulated or (instead is not None and instead.emulated),
-            note=None if instead is None else instead.note,
+            emulated=runner.emulated or (stand_in is not None and stand_in.emulated),
+            note=None if stand_in is None else stand_in.note,
         )
-        if done.quantised is not None:
-            from .quality_gate import with_cost
+        if converted.quantised is not None:
+            from .quality_gate import with_quality_drop
 
-            manifest = with_cost(manifest, runner, graph, spec, done.quantised)
+            manifest = with_quality_drop(manifest, runner, graph, spec, converted.quantised)
     freezing = None
     if graph.norm == "frozen" and graph.checkpoint.norm == "live":
         freezing = freezing_psnr_db(graph, spec)
     return dataclasses.replace(manifest, parity=parity, freezing_psnr_db=freezing)
 
 
-def _opened(path: Path, manifest: Manifest, threads: int, done: Converted) -> Runner:
-    """The artifact's runner, or that of what stands in for it."""
-    if done.stand_in is not None:
-        return done.stand_in.open(manifest, threads)
+def _open_runner(path: Path, manifest: Manifest, threads: int, converted: Converted) -> Runner:
+    """The artifact's runner, or its stand-in where the artifact cannot run here."""
+    if converted.stand_in is not None:
+        return converted.stand_in.open(manifest, threads)
     return runtime_for(path).runner(path, manifest, threads=threads, device="cpu")
 
 
 def freezing_psnr_db(graph: Graph, spec: ExportSpec) -> float:
-    """What freezing norms of a network trained live changed: mean PSNR frozen against live, dB.
+    """Effect of freezing norms that were trained live: mean PSNR of frozen against live, in dB.
 
-    Both in PyTorch, on the pictures that parity is measured on.
+    Both run in PyTorch, on the parity pictures.
     """
     from ..models.checkpoints.checkpoint import generator_from
 

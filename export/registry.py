@@ -1,19 +1,23 @@
-"""Targets by name, ``<format>-<precision>``. A target registers itself in ``to_<x>/target.py``."""
+"""Targets by name, ``<format>-<precision>``, each registered by the module that converts to it.
+
+Such modules are found by name, ``to_<x>.py`` or ``to_<x>/target.py``, and in other distributions
+by entry points of the group ``edgedeblur.targets``.
+"""
 
 from __future__ import annotations
 
 import difflib
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..runtimes.discovery.by_name import import_matching
+from ..runtimes.discovery.entry_points import TARGETS, DuplicateNameError, import_entry_points
 from ..runtimes.optional import available
 
 if TYPE_CHECKING:
-    from ..quantize.pipeline import Quantised, Settled
+    from ..quantize.pipeline import CalibrationStability, QuantisedOnnx
     from ..quantize.recipe import Recipe
     from ..runtimes.artifact import Manifest, TensorSpec
     from ..runtimes.base import Runner
@@ -22,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StandIn:
-    """What is run in the artifact's place, where this machine cannot run the artifact itself.
+    """A runner that replaces the artifact in verification, where this machine cannot run it.
 
     Attributes:
-        open: (manifest, CPU threads) -> a runner whose answers parity and drop are measured on.
+        open: (manifest, CPU threads) -> the runner on which parity and quality drop are measured.
         note: For the manifest: what was run, and why not the artifact.
-        emulated: Whether the answers come from something that only imitates the runtime.
+        emulated: Whether the runner only emulates the target's runtime.
     """
 
     open: Callable[[Manifest, int], Runner]
@@ -37,16 +41,16 @@ class StandIn:
 
 @dataclass(frozen=True)
 class Converted:
-    """What a convert may tell besides the file that it wrote.
+    """What a converter returns besides the file it writes.
 
     Attributes:
-        quantised: Of quantised targets: what the drop is measured and explained with.
+        quantised: For quantised targets: the input of the quality gate.
         stand_in: What to run instead of the file; None runs the file.
         engine: For `Manifest.engine`.
-        tools: Versions that the target's module names do not tell, for `Manifest.tools`.
+        tools: Versions of further packages, for `Manifest.tools`.
     """
 
-    quantised: Quantised | Settled | None = None
+    quantised: QuantisedOnnx | CalibrationStability | None = None
     stand_in: StandIn | None = None
     engine: dict[str, Any] | None = None
     tools: dict[str, str] = field(default_factory=dict)
@@ -66,7 +70,7 @@ class Option:
         choices: The words allowed; empty allows whatever ``parse`` takes.
         default: The value if the option is not given.
         metavar: How help names the value.
-        recorded: Whether manifests tell the value: it changed the artifact.
+        recorded: Whether manifests record the value, because it affects the artifact.
     """
 
     flag: str
@@ -91,18 +95,18 @@ class Target:
         name: ``<format>-<precision>``, as on the command line.
         format: ``onnx``, ...
         precision: ``fp32``, ``fp16``, ``int8``.
-        suffix: Ending of the artifact's file name.
-        extra: The extra of this package that brings what the target needs.
+        suffix: Suffix of the artifact's file name.
+        extra: The extra of this package that installs what the target needs.
         build_modules: Modules needed to convert.
         run_modules: Modules needed to run the result on this machine.
-        convert: Writes ``graph`` as ``spec`` says to the path given.
+        convert: Writes ``graph`` to a path, as ``spec`` requests.
         tolerance_psnr_db: Lowest allowed PSNR between artifact and PyTorch, on uint8 pictures.
-        needs_calibration: Whether pictures set its quantisation ranges.
-        about: One line for people.
-        options: Command-line options that only such targets have.
-        tensors: The input and output at the artifact's border; None is float32 NCHW in [-1, 1].
-        free_size: Whether ``--dynamic`` can be built.
-        recipe: Makes the format's own default out of the backbone's recipe; None takes that.
+        needs_calibration: Whether it is quantised and takes calibration pictures.
+        about: One line for ``--list`` and the README.
+        options: Command-line options of this format.
+        tensors: Input and output of the artifact; None is float32 NCHW in [-1, 1].
+        free_size: Whether ``--dynamic`` is supported.
+        recipe: Adapts the backbone's default recipe to the format; None uses it unchanged.
     """
 
     name: str
@@ -122,31 +126,47 @@ class Target:
     recipe: Callable[[Recipe], Recipe] | None = None
 
     def missing(self) -> tuple[str, ...]:
-        """Modules that building or running would need and that are not installed."""
+        """Modules needed to build or run that are not installed."""
         wanted = dict.fromkeys((*self.build_modules, *self.run_modules))
         return tuple(module for module in wanted if not available(module))
 
 
 _TARGETS: dict[str, Target] = {}
+_PACKAGE = __name__.rpartition(".")[0]
 
 
 def register(target: Target) -> Target:
-    """Add a target; a duplicate name raises ValueError."""
-    if target.name in _TARGETS:
-        raise ValueError(f"target {target.name!r} is registered twice")
+    """Add a target.
+
+    Raises:
+        DuplicateNameError: the name is taken; the message names both modules.
+        ValueError: the name is not ``<format>-<precision>``.
+    """
+    other = _TARGETS.get(target.name)
+    if other is not None:
+        raise DuplicateNameError(
+            f"target {target.name!r} is registered twice: by {_origin(other)} and by "
+            f"{_origin(target)}; rename one"
+        )
     if target.name != f"{target.format}-{target.precision}":
         raise ValueError(f"target {target.name!r} is not <format>-<precision>")
     _TARGETS[target.name] = target
     return target
 
 
+def _origin(target: Target) -> str:
+    """The module that the target's convert is written in."""
+    return str(getattr(target.convert, "__module__", "?"))
+
+
 def targets() -> dict[str, Target]:
-    """All targets by name; imports every ``to_*/target.py`` and ``to_*.py`` here once."""
-    package = __name__.rpartition(".")[0]
-    for info in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        if info.name.startswith("to_"):
-            module = f"{info.name}.target" if info.ispkg else info.name
-            importlib.import_module(f"{package}.{module}")
+    """All targets by name: this package's and those of other distributions.
+
+    Raises:
+        DuplicateNameError: see `register`.
+    """
+    import_matching(_PACKAGE, "to_", "target")
+    import_entry_points(TARGETS, _TARGETS)
     return dict(sorted(_TARGETS.items()))
 
 
@@ -165,12 +185,13 @@ def get_target(name: str) -> Target:
 
 
 def targets_markdown() -> str:
-    """The README's table of targets."""
+    """The README's table of targets, without those of other distributions."""
     lines = [
         "| target | file | what it is | tolerance against PyTorch | install |",
         "|---|---|---|---|---|",
     ]
-    for t in targets().values():
+    own = [t for t in targets().values() if _origin(t).startswith(f"{_PACKAGE}.")]
+    for t in own:
         gate = f">= {t.tolerance_psnr_db:g} dB"
         install = f"`pip install 'edgedeblur[{t.extra}]'`"
         lines.append(f"| `{t.name}` | `{t.suffix}` | {t.about} | {gate} | {install} |")

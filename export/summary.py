@@ -1,4 +1,4 @@
-"""What ``deblur-export`` prints: the targets, an artifact's summary, a tuning table."""
+"""Output of ``deblur-export``: the target list, an artifact's summary, the tuning table."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..runtimes.console import DONE, console, print_json
+from ..runtimes.discovery.entry_points import DuplicateNameError
 from ..runtimes.optional import available
 from ..runtimes.registry import runtime_for
 from .registry import Target, targets
 
 if TYPE_CHECKING:
     from ..runtimes.artifact import Manifest, TensorSpec
-    from .rewrites.tune import Measured
+    from .rewrites.tune import TimedCandidate
+
+_NO_RUNNER = "no runner opens"
 
 
 def list_targets(*, as_json: bool) -> int:
-    """Print what each target needs, and whether it can be built and run on this machine."""
-    rows = [_row(target) for target in targets().values()]
+    """Print each target's packages, and whether it builds and runs on this machine."""
+    rows = [_target_row(target) for target in targets().values()]
     if as_json:
         print_json(rows)
     else:
@@ -27,16 +30,13 @@ def list_targets(*, as_json: bool) -> int:
     return DONE
 
 
-def _row(target: Target) -> dict[str, Any]:
-    """A target as ``--list --json`` shows it; ``missing`` is what both together lack."""
+def _target_row(target: Target) -> dict[str, Any]:
+    """A row of ``--list --json``; ``missing`` joins the missing build and run modules."""
     lacks = {
         "build": [module for module in target.build_modules if not available(module)],
         "run": [module for module in target.run_modules if not available(module)],
     }
-    runner = runtime_for(Path(f"net{target.suffix}")).runner
-    reason = runner.cannot_run()
-    if reason is None and runner.emulated:
-        reason = "its runtime does not exist on this system; it is emulated"
+    reason = _cannot_run(target)
     return {
         "target": target.name,
         "file": target.suffix,
@@ -50,6 +50,20 @@ def _row(target: Target) -> dict[str, Any]:
         "cannot_run": reason,
         "missing": list(dict.fromkeys((*lacks["build"], *lacks["run"]))),
     }
+
+
+def _cannot_run(target: Target) -> str | None:
+    """Why this machine cannot run the target's artifacts, packages aside; None if it can."""
+    try:
+        runner = runtime_for(Path(f"net{target.suffix}")).runner
+    except DuplicateNameError:
+        raise
+    except ValueError:  # a target of another distribution whose runner is not there
+        return f"{_NO_RUNNER} {target.suffix} files"
+    reason = runner.cannot_run()
+    if reason is None and runner.emulated:
+        return "its runtime does not exist on this system; it is emulated"
+    return reason
 
 
 def _print_targets(rows: Sequence[dict[str, Any]]) -> None:
@@ -79,20 +93,22 @@ def _print_targets(rows: Sequence[dict[str, Any]]) -> None:
                 f"pip install 'edgedeblur[{row['extra']}]'",
                 markup=False,
             )
+        elif (row["cannot_run"] or "").startswith(_NO_RUNNER):
+            shown.print(f"{row['target']}: {row['cannot_run']}; install one", markup=False)
         elif row["cannot_run"]:
             shown.print(
-                f"{row['target']}: cannot run here ({row['cannot_run']}); what is built is "
-                "verified by other means, which its manifest names",
+                f"{row['target']}: cannot run here ({row['cannot_run']}); artifacts are verified "
+                "with a stand-in, which the manifest names",
                 markup=False,
             )
-    shown.print("deblur-export needs both: what it builds, it runs.")
+    shown.print("deblur-export needs both: it runs every artifact it builds.")
 
 
 def list_operators(path: Path, *, as_json: bool) -> int:
-    """Print a .tflite file's operators, and which delegates take them.
+    """Print a .tflite file's operators, and which delegates support them.
 
     Raises:
-        OSError, ValueError: no readable TFLite file.
+        OSError, ValueError: not a readable TFLite file.
     """
     from rich.table import Table
 
@@ -115,20 +131,20 @@ def list_operators(path: Path, *, as_json: bool) -> int:
 
 
 def print_summary(output: Path, manifest: Manifest) -> None:
-    """Tell a person what was built and how close it is to PyTorch."""
+    """Print what was built and how close it is to PyTorch."""
     parity = manifest.parity
     assert parity is not None
     rows = {
         "artifact": f"{output} ({manifest.bytes / 1e6:.2f} MB) and {output.name}.json",
-        "input": _tensor(manifest.input),
-        "output": _tensor(manifest.output),
+        "input": _tensor_text(manifest.input),
+        "output": _tensor_text(manifest.output),
         "norms": manifest.norm,
-        "arithmetic": f"{_billions(manifest.macs)} GMACs (convolutions only) at "
-        f"{_size(manifest.macs_size)}, {manifest.params / 1e6:.2f} M parameters",
+        "arithmetic": f"{_gigamacs(manifest.macs)} GMACs (convolutions only) at "
+        f"{_size_text(manifest.macs_size)}, {manifest.params / 1e6:.2f} M parameters",
         "rewrites": ", ".join(manifest.rewrites) or "none",
         "against PyTorch": ("emulated: " if parity.emulated else "")
-        + f"PSNR {db(parity.psnr_db)} (worst {db(parity.worst_psnr_db)}), "
-        f"SSIM {parity.ssim:.6f}, residual SNR {db(parity.residual_snr_db)}, largest "
+        + f"PSNR {format_db(parity.psnr_db)} (worst {format_db(parity.worst_psnr_db)}), "
+        f"SSIM {parity.ssim:.6f}, residual SNR {format_db(parity.residual_snr_db)}, largest "
         f"difference {parity.max_abs:.2g} on {parity.pictures} samples",
         "ran on": f"{parity.ran_on} ({parity.note})" if parity.note else parity.ran_on,
     }
@@ -140,8 +156,8 @@ def print_summary(output: Path, manifest: Manifest) -> None:
     if manifest.freezing_psnr_db is not None:
         rows["freezing"] = (
             f"these weights were trained with live norms; freezing them changed the PyTorch "
-            f"output to {db(manifest.freezing_psnr_db)} PSNR of the live one. Use --norm live "
-            "for the reference behaviour, or re-estimate and fine-tune first"
+            f"output to {format_db(manifest.freezing_psnr_db)} PSNR of the live one. Use "
+            "--norm live for the reference behaviour, or re-estimate and fine-tune first"
         )
     rows |= _quantised_rows(manifest)
     from rich.table import Table
@@ -169,11 +185,11 @@ def _quantised_rows(manifest: Manifest) -> dict[str, str]:
         "against sharp": f"PSNR {-cost.psnr_drop_db:+.3f} dB ({cost.max_drop_db:g} dB loss "
         f"allowed), SSIM {-cost.ssim_drop:+.5f}, worst {cost.worst_picture} "
         f"{-cost.worst_drop_db:+.3f} dB, on {cost.pictures} samples; against the float network: "
-        f"PSNR {db(cost.psnr_to_float_db)}, residual SNR {db(cost.residual_snr_db)}",
+        f"PSNR {format_db(cost.psnr_to_float_db)}, residual SNR {format_db(cost.residual_snr_db)}",
     }
 
 
-def _tensor(spec: TensorSpec) -> str:
+def _tensor_text(spec: TensorSpec) -> str:
     low, high = spec.value_range
     return (
         f"{spec.name} {list(spec.shape)} {spec.dtype}, {spec.layout}, {spec.colour} in "
@@ -181,24 +197,28 @@ def _tensor(spec: TensorSpec) -> str:
     )
 
 
-def _billions(value: int | None) -> str:
+def _gigamacs(value: int | None) -> str:
     return "?" if value is None else f"{value / 1e9:.2f}"
 
 
-def _size(size: tuple[int, int] | None) -> str:
+def _size_text(size: tuple[int, int] | None) -> str:
     return "?" if size is None else f"{size[0]}x{size[1]}"
 
 
-def db(value: float) -> str:
+def format_db(value: float) -> str:
     """``83.20 dB``, or ``identical``."""
     return "identical" if value == math.inf else f"{value:.2f} dB"
 
 
-def print_tuning(key: str, measured: Sequence[Measured], chosen: Measured, table: Path) -> None:
+def print_tuning(
+    key: str, measured: Sequence[TimedCandidate], chosen: TimedCandidate, table: Path
+) -> None:
     """Tell a person what was fastest."""
     from rich.table import Table
 
-    shown = Table(title=f"{key}: milliseconds, in turns on this machine", title_justify="left")
+    shown = Table(
+        title=f"{key}: milliseconds, interleaved runs on this machine", title_justify="left"
+    )
     shown.add_column("rewrite", overflow="fold")
     drops = any(m.psnr_drop_db is not None for m in measured)
     headings = (
@@ -226,4 +246,4 @@ def print_tuning(key: str, measured: Sequence[Measured], chosen: Measured, table
             ),
         )
     console().print(shown)
-    console().print(f"* goes into {table}, which --rewrite auto reads", markup=False)
+    console().print(f"* saved in {table}, which --rewrite auto reads", markup=False)

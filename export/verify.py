@@ -1,4 +1,4 @@
-"""Runs a fresh artifact on real pictures and compares it with PyTorch."""
+"""Runs an exported artifact on real pictures and compares its outputs with PyTorch."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from ..runtimes.pictures.tiling import Progress
 
 PARITY_PICTURES = 4
-RANGE_SLACK = 1 / 255  # half a step of an 8-bit pixel: what rounding may add, and nobody sees
+RANGE_TOLERANCE = 1 / 255  # half an 8-bit level: what rounding may add
 
 
 class ParityError(ValueError):
-    """The artifact does not do what PyTorch does."""
+    """The artifact differs from PyTorch by more than the tolerance."""
 
 
 @dataclass(frozen=True)
-class _Compared:
+class _PictureParity:
     name: str
     psnr_db: float
     ssim: float
@@ -50,13 +50,13 @@ def measure_parity(
     """Compare the artifact's outputs with PyTorch's on real pictures.
 
     Args:
-        runner: Opened on the artifact.
+        runner: The runner that opened the artifact.
         reference: The unprepared generator in the artifact's norm mode; float32, CPU.
         samples: At least one.
-        tolerance_psnr_db: Every picture must reach it.
-        emulated: Whether the runner only imitates the target's runtime.
-        note: What was run in the artifact's place, and why; None if the artifact itself was.
-        progress: Called with (pictures done, pictures in all).
+        tolerance_psnr_db: Lowest PSNR allowed on any picture.
+        emulated: Whether the runner only emulates the target's runtime.
+        note: What ran in place of the artifact, and why; None if the artifact itself ran.
+        progress: Called with (pictures done, total).
 
     Raises:
         ParityError: a picture is below the tolerance, or an output leaves [-1, 1].
@@ -64,12 +64,12 @@ def measure_parity(
     """
     if not samples:
         raise ValueError("parity needs at least one picture")
-    rows: list[_Compared] = []
+    rows: list[_PictureParity] = []
     for done, sample in enumerate(samples):
-        expected = given_as(run_reference(reference, sample.image), runner.manifest.output)
+        expected = round_to_output(run_reference(reference, sample.image), runner.manifest.output)
         output = runner.infer(sample.image).copy()
         _check_range(output, sample, runner.manifest.target)
-        rows.append(_Compared(sample.name, *compare_outputs(output, expected, sample)))
+        rows.append(_PictureParity(sample.name, *compare_outputs(output, expected, sample)))
         if progress is not None:
             progress(done + 1, len(samples))
     _check_worst(rows, tolerance_psnr_db, runner.manifest.target)
@@ -77,17 +77,17 @@ def measure_parity(
     return dataclasses.replace(summary, emulated=emulated, note=note)
 
 
-def _check_worst(rows: Sequence[_Compared], tolerance_psnr_db: float, target: str) -> None:
+def _check_worst(rows: Sequence[_PictureParity], tolerance_psnr_db: float, target: str) -> None:
     worst = min(rows, key=lambda row: row.psnr_db)
     if worst.psnr_db < tolerance_psnr_db:
         raise ParityError(
-            f"{target} differs from PyTorch: {worst.psnr_db:.2f} dB on {worst.name}, at least "
-            f"{tolerance_psnr_db:g} dB wanted (residual SNR {worst.residual_snr_db:.2f} dB, "
+            f"{target} differs from PyTorch: {worst.psnr_db:.2f} dB on {worst.name}, below the "
+            f"tolerance of {tolerance_psnr_db:g} dB (residual SNR {worst.residual_snr_db:.2f} dB, "
             f"largest difference {worst.max_abs:.3g}); nothing was written"
         )
 
 
-def _summary(rows: Sequence[_Compared], runner: Runner, tolerance_psnr_db: float) -> Parity:
+def _summary(rows: Sequence[_PictureParity], runner: Runner, tolerance_psnr_db: float) -> Parity:
     worst = min(rows, key=lambda row: row.psnr_db)
     rounded = ", rounded to uint8" if runner.manifest.output.dtype == "uint8" else ""
     return Parity(
@@ -107,33 +107,33 @@ def _summary(rows: Sequence[_Compared], runner: Runner, tolerance_psnr_db: float
 
 
 def _check_range(output: np.ndarray, sample: SampleInput, target: str) -> None:
-    """Refuse what leaves [-1, 1], which PSNR cannot see: pixels are clipped before it is taken."""
+    """Refuse outputs outside [-1, 1]. PSNR misses them: it is computed on clipped pixels."""
     low, high = float(output.min()), float(output.max())
-    if low < -1.0 - RANGE_SLACK or high > 1.0 + RANGE_SLACK:
+    if low < -1.0 - RANGE_TOLERANCE or high > 1.0 + RANGE_TOLERANCE:
         raise ParityError(
-            f"{target} answers with values in [{low:.4g}, {high:.4g}] on {sample.name}, but "
-            "it must stay in [-1, 1], as PyTorch does; nothing was written"
+            f"{target} outputs values in [{low:.4g}, {high:.4g}] on {sample.name}, outside "
+            "[-1, 1]; nothing was written"
         )
 
 
 def run_reference(reference: nn.Module, image: np.ndarray) -> np.ndarray:
-    """PyTorch's answer: float32 (1, 3, H, W) -> the same shape, in [-1, 1]."""
+    """PyTorch's output: float32 (1, 3, H, W) -> the same shape, in [-1, 1]."""
     import torch
 
     with torch.inference_mode():
         return reference(torch.from_numpy(image)).numpy()
 
 
-def given_as(answer: np.ndarray, border: TensorSpec) -> np.ndarray:
-    """PyTorch's answer as the artifact's output can hold it: rounded to levels where that is uint8.
+def round_to_output(output: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    """PyTorch's output, rounded to 8-bit levels if the artifact's output is uint8.
 
     Args:
-        answer: float32 (1, 3, H, W) in [-1, 1].
-        border: The artifact's output.
+        output: float32 (1, 3, H, W) in [-1, 1].
+        spec: The artifact's output tensor.
     """
-    if border.dtype != "uint8":
-        return answer
-    levels = to_uint8(answer).transpose(2, 0, 1)[None]
+    if spec.dtype != "uint8":
+        return output
+    levels = to_uint8(output).transpose(2, 0, 1)[None]
     return levels.astype(np.float32) / 127.5 - 1.0
 
 
@@ -154,6 +154,6 @@ def compare_outputs(
 
 
 def _pooled_db(values: Sequence[float]) -> float:
-    """The ratio of the pictures' mean error power; infinite only if every picture is identical."""
+    """Mean error power over pictures, in dB; infinite only if all are identical."""
     power = float(np.mean([10.0 ** (-value / 10.0) for value in values]))
     return math.inf if power == 0.0 else -10.0 * math.log10(power)

@@ -1,4 +1,4 @@
-"""The blurry pictures that set the quantisation ranges. Random calibration does not exist."""
+"""Calibration pictures: crops of real blurry pictures that set the quantisation ranges."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..models.data.layouts import find_pairs
 from ..models.data.pairs import PICTURE_SUFFIXES
+from ..models.data.registry import find_pairs
 from ..runtimes.files import sha256_of
 from ..runtimes.pictures.read import read_picture
 from ..runtimes.pictures.sample_inputs import SAMPLES
@@ -26,9 +26,9 @@ class CalibrationSet:
 
     Attributes:
         crops: uint8 (H, W, 3) RGB, all of the export's size.
-        names: Where each came from: ``file@top,left``.
-        list_sha256: Over names and the files' hashes: the same list gives the same number.
-        origin: For people: which pictures.
+        names: Source of each crop: ``file@top,left``.
+        list_sha256: Hash over names and the files' hashes.
+        origin: Name of the set, for messages.
     """
 
     crops: tuple[np.ndarray, ...]
@@ -39,10 +39,10 @@ class CalibrationSet:
     def images(self) -> Iterator[np.ndarray]:
         """float32 (1, 3, H, W) in [-1, 1], one crop after the other."""
         for crop in self.crops:
-            yield to_network(crop)
+            yield to_network_input(crop)
 
     def halves(self) -> tuple[CalibrationSet, CalibrationSet]:
-        """Two disjoint halves, every second crop each.
+        """Two disjoint halves of every second crop each.
 
         Raises:
             ValueError: fewer than two crops.
@@ -58,7 +58,7 @@ class CalibrationSet:
         return first, second
 
 
-def to_network(picture: np.ndarray) -> np.ndarray:
+def to_network_input(picture: np.ndarray) -> np.ndarray:
     """uint8 (H, W, 3) -> float32 (1, 3, H, W) in [-1, 1]."""
     return np.ascontiguousarray(picture.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1.0)
 
@@ -66,10 +66,10 @@ def to_network(picture: np.ndarray) -> np.ndarray:
 def calibration_set(
     source: Path | None, size: tuple[int, int], *, count: int = DEFAULT_COUNT, seed: int = SEED
 ) -> CalibrationSet:
-    """Crops of ``size`` from a dataset or a folder; from the packaged samples if None is given.
+    """Crops of ``size`` from a dataset or a folder, or from the packaged samples if None.
 
-    A picture larger than the crop is cut at random places, as often as ``count`` asks; a smaller
-    one is reflected to the size and used once, so there may be fewer crops than asked for.
+    A picture larger than the crop gives crops at random places until ``count`` is reached; a
+    smaller one is padded by reflection and used once, so there may be fewer than ``count`` crops.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -121,7 +121,7 @@ def _blurry_files(source: Path | None) -> tuple[list[Path], str]:
 def _crop(
     path: Path, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, tuple[int, int], bool]:
-    """The crop, its place, and whether the picture has others to offer."""
+    """A random crop, its (top, left), and whether the picture has room for others."""
     picture = read_picture(path).pixels
     if picture.dtype != np.uint8:
         picture = (picture >> 8).astype(np.uint8)

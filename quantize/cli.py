@@ -1,4 +1,4 @@
-"""Command ``deblur-quantize``: which layers suffer, the recipe that ships, training under int8."""
+"""Command ``deblur-quantize``: layer sensitivity, recipe search, quantisation-aware training."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from ..runtimes.console import DONE, console, print_json, run_command
 
 if TYPE_CHECKING:
-    from .quality_drop import Drop
+    from .quality_drop import QualityDrop
     from .recipe import Recipe
     from .search.candidate_bench import CandidateBench
     from .search.results_cache import ResultsCache
     from .search.sensitivity import LayerCost
 
-SHOWN = 12  # layers in the table for people
+TABLE_ROWS = 12  # layers in the printed table
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -93,7 +93,7 @@ def work(arguments: argparse.Namespace) -> int:
         return _qat(arguments)
     with console(stderr=True).status("starting") as status:
         bench = _bench(arguments, lambda text: status.update(text))
-        start = _start(arguments, bench)
+        start = _start_recipe(arguments, bench)
         arguments.output.mkdir(parents=True, exist_ok=True)
         if arguments.command == "search":
             return _search(arguments, bench, start)
@@ -124,7 +124,7 @@ def _bench(arguments: argparse.Namespace, log: Callable[[str], None]) -> Candida
     )
 
 
-def _start(arguments: argparse.Namespace, bench: CandidateBench) -> Recipe:
+def _start_recipe(arguments: argparse.Namespace, bench: CandidateBench) -> Recipe:
     from .recipe import Recipe, default_recipe, read_recipe
 
     if arguments.recipe is not None:
@@ -134,7 +134,7 @@ def _start(arguments: argparse.Namespace, bench: CandidateBench) -> Recipe:
 
 
 def _header(arguments: argparse.Namespace, bench: CandidateBench) -> dict[str, Any]:
-    """What measurements depend on; also the evidence's condition."""
+    """The conditions of the measurements, for the results cache and the evidence."""
     from ..runtimes.machine import machine
     from ..runtimes.optional import version_of
 
@@ -176,7 +176,7 @@ def _costs(arguments: argparse.Namespace, bench: CandidateBench, start: Recipe) 
     write_chart(
         costs,
         arguments.output / "layers.png",
-        title=f"{header['backbone']}, {start.name}: which layers suffer from 8 bits",
+        title=f"{header['backbone']}, {start.name}: sensitivity of layers to 8 bits",
         condition=f"{size}, {header['runtime']}, {header['threads']} threads of {header['machine']}"
         f"; {header['pictures']}",
     )
@@ -185,12 +185,12 @@ def _costs(arguments: argparse.Namespace, bench: CandidateBench, start: Recipe) 
 
 def _sensitivity(arguments: argparse.Namespace, bench: CandidateBench, start: Recipe) -> int:
     from .quality_drop import float_outputs, measure_drop
-    from .search.sensitivity import split
+    from .search.sensitivity import drop_by_operand
 
     costs = _costs(arguments, bench, start)
     floats = float_outputs(bench.infer(bench.source), bench.samples)
-    parts = split(
-        bench.quantised(start),
+    parts = drop_by_operand(
+        bench.quantise(start),
         start,
         lambda model: measure_drop(bench.infer(model), floats, bench.samples),
     )
@@ -204,7 +204,7 @@ def _sensitivity(arguments: argparse.Namespace, bench: CandidateBench, start: Re
     if arguments.json:
         print_json(body)
     else:
-        _print_split(parts)
+        _print_drops(parts)
         _print_costs(costs, arguments.output)
     return DONE
 
@@ -236,11 +236,11 @@ def _search(arguments: argparse.Namespace, bench: CandidateBench, start: Recipe)
     if arguments.json:
         print_json(body)
     else:
-        shown = console()
-        shown.print(f"recipe: {arguments.output / 'recipe.json'}", markup=False)
-        shown.print(f"{recipe.name}, ranges by {recipe.observer}, in float: "
+        terminal = console()
+        terminal.print(f"recipe: {arguments.output / 'recipe.json'}", markup=False)
+        terminal.print(f"{recipe.name}, ranges by {recipe.observer}, in float: "
                     f"{', '.join(recipe.keep)}", markup=False)  # fmt: skip
-        _print_split({"found": drop})
+        _print_drops({"found": drop})
     return DONE
 
 
@@ -251,7 +251,7 @@ def _write_json(path: Path, body: object) -> None:
         temporary.write_text(json.dumps(body, indent=1, allow_nan=False) + "\n", "utf-8")
 
 
-def _print_split(parts: dict[str, Drop]) -> None:
+def _print_drops(parts: dict[str, QualityDrop]) -> None:
     from rich.table import Table
 
     table = Table("8 bits in", "PSNR lost, dB", "SSIM lost", "residual SNR, dB", "worst picture")
@@ -271,7 +271,7 @@ def _print_costs(costs: list[LayerCost], folder: Path) -> None:
 
     table = Table("layer", "in float gains, dB SNR", "and dB PSNR", "alone in int8, dB SNR",
                   "int8 saves, ms")  # fmt: skip
-    for cost in costs[:SHOWN]:
+    for cost in costs[:TABLE_ROWS]:
         table.add_row(
             cost.layer,
             f"{cost.spared_snr_db:+.2f}",
@@ -281,6 +281,6 @@ def _print_costs(costs: list[LayerCost], folder: Path) -> None:
         )
     console().print(table)
     console().print(
-        f"the first {min(SHOWN, len(costs))} of {len(costs)}; all in {folder}/sensitivity.json "
-        "and layers.png", markup=False,
+        f"the first {min(TABLE_ROWS, len(costs))} of {len(costs)}; all in "
+        f"{folder}/sensitivity.json and layers.png", markup=False,
     )  # fmt: skip

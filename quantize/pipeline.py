@@ -1,4 +1,4 @@
-"""One export's quantisation from beginning to end: calibrate, quantise, check that it is stable."""
+"""The quantisation pipeline of an export: calibrate, quantise, check stability."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..runtimes.pictures.sample_inputs import SampleInput
 from .calibration import CalibrationSet
 from .ptq.equalise import equalise
 from .ptq.onnx_graph import quantise
-from .ptq.ranges import TensorStats, Watcher
+from .ptq.ranges import StatsCollector, TensorStats
 from .quality_drop import Infer, float_outputs, measure_drop
 from .recipe import Recipe
 
@@ -27,13 +27,13 @@ UNSTABLE_DB = 0.05
 
 @dataclass(frozen=True)
 class QuantPlan:
-    """What to do.
+    """A quantisation plan.
 
     Attributes:
-        recipe: How.
-        calibration: On which pictures.
-        max_drop_db: Highest allowed loss of PSNR against sharp pictures.
-        threads: CPU threads while calibrating.
+        recipe: The recipe.
+        calibration: The calibration pictures.
+        max_drop_db: Highest allowed loss of PSNR against sharp pictures, in dB.
+        threads: CPU threads for calibration.
         log: Called with a line at each step.
     """
 
@@ -45,15 +45,15 @@ class QuantPlan:
 
 
 @dataclass(frozen=True)
-class Quantised:
-    """What came out.
+class QuantisedOnnx:
+    """A quantised ONNX model, with its float model and calibration statistics.
 
     Attributes:
         model: With Q/DQ pairs.
-        stats: Both halves of the calibration together.
-        source: The float model behind it (equalised if the recipe says so).
-        halves: The two halves' statistics, for the stability check; equal ones if there was
-            only one picture.
+        stats: Statistics over all calibration pictures.
+        source: The float model (equalised if the recipe asks for it).
+        halves: Statistics of the two halves, for the stability check; equal if there was only one
+            picture; None if the recipe needs none.
     """
 
     model: ModelProto
@@ -63,8 +63,8 @@ class Quantised:
 
 
 @dataclass(frozen=True)
-class Settled:
-    """What a quantiser hands over that works on no ONNX graph.
+class CalibrationStability:
+    """The result of a quantiser that does not work on an ONNX graph: stability only.
 
     ``stability_db`` is as in `stability_db`; None if there were no two halves to compare.
     """
@@ -72,49 +72,51 @@ class Settled:
     stability_db: float | None
 
 
-def run_plan(model: ModelProto, plan: QuantPlan) -> Quantised:
+def run_plan(model: ModelProto, plan: QuantPlan) -> QuantisedOnnx:
     """Calibrate and quantise a float model.
 
     Raises:
-        ValueError: as `ranges.collect` and `ptq_onnx.quantise`.
+        ValueError: as `ranges.collect` and `onnx_graph.quantise`.
     """
     log = plan.log
-    halves = _calibrated(model, plan)
-    stats = merged(*halves) if halves else {}
+    halves = _calibrate_halves(model, plan)
+    stats = merge_halves(*halves) if halves else {}
     if plan.recipe.equalise and halves:
         model, count = equalise(model, stats)
         log(f"equalised {count} pairs of layers; calibrating again")
-        halves = _calibrated(model, plan)
-        stats = merged(*halves) if halves else {}
+        halves = _calibrate_halves(model, plan)
+        stats = merge_halves(*halves) if halves else {}
     log(f"quantising: {plan.recipe.name}")
-    return Quantised(quantise(model, stats, plan.recipe), stats, model, halves)
+    return QuantisedOnnx(quantise(model, stats, plan.recipe), stats, model, halves)
 
 
-def _calibrated(
+def _calibrate_halves(
     model: ModelProto, plan: QuantPlan
 ) -> tuple[Mapping[str, TensorStats], Mapping[str, TensorStats]] | None:
-    """The statistics of both halves; None where the recipe needs none."""
+    """Statistics of both halves of the pictures; None if the recipe needs none."""
     if not plan.recipe.needs_pictures:
         return None
-    crops, watcher = plan.calibration, Watcher(model, plan.threads)
+    crops, collector = plan.calibration, StatsCollector(model, plan.threads)
     if len(crops.crops) < 2:
-        stats = _watch(watcher, crops, plan)
+        stats = _collect_stats(collector, crops, plan)
         return stats, stats
     first, second = crops.halves()
-    return _watch(watcher, first, plan), _watch(watcher, second, plan)
+    return _collect_stats(collector, first, plan), _collect_stats(collector, second, plan)
 
 
-def _watch(watcher: Watcher, crops: CalibrationSet, plan: QuantPlan) -> Mapping[str, TensorStats]:
+def _collect_stats(
+    collector: StatsCollector, crops: CalibrationSet, plan: QuantPlan
+) -> Mapping[str, TensorStats]:
     def progress(done: int, count: int) -> None:
         plan.log(f"calibrating on {crops.origin}: {done} of {count}")
 
-    return watcher.collect(crops.images(), count=len(crops.crops), progress=progress)
+    return collector.collect(crops.images(), count=len(crops.crops), progress=progress)
 
 
-def merged(
+def merge_halves(
     first: Mapping[str, TensorStats], second: Mapping[str, TensorStats]
 ) -> dict[str, TensorStats]:
-    """The statistics of both; halves weigh the same."""
+    """Merge the statistics of two halves, with equal weight."""
     return {
         name: TensorStats(
             min(a.low, b.low),
@@ -126,23 +128,25 @@ def merged(
     }
 
 
-def stability_db(done: Quantised, plan: QuantPlan, samples: list[SampleInput]) -> float | None:
-    """How far the two halves' networks are apart in PSNR against sharp pictures, dB.
+def stability_db(
+    quantised: QuantisedOnnx, plan: QuantPlan, samples: list[SampleInput]
+) -> float | None:
+    """Difference between the halves' networks in PSNR against sharp pictures, dB.
 
     None if there were no two halves to compare.
     """
-    if done.halves is None or len(plan.calibration.crops) < 2:
+    if quantised.halves is None or len(plan.calibration.crops) < 2:
         return None
-    floats = float_outputs(ort_infer(done.source, plan.threads), samples)
+    floats = float_outputs(ort_infer(quantised.source, plan.threads), samples)
     drops: list[float] = []
-    for stats in done.halves:
-        infer = ort_infer(quantise(done.source, stats, plan.recipe), plan.threads)
+    for stats in quantised.halves:
+        infer = ort_infer(quantise(quantised.source, stats, plan.recipe), plan.threads)
         drops.append(measure_drop(infer, floats, samples).psnr_drop_db)
     return abs(drops[0] - drops[1])
 
 
 def ort_infer(model: ModelProto, threads: int) -> Infer:
-    """The model as a function, in onnxruntime on the CPU."""
+    """The model as a function that runs in onnxruntime on the CPU."""
     ort = require("onnxruntime", extra="onnx")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

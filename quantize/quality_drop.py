@@ -1,4 +1,4 @@
-"""What quantisation cost, against sharp pictures and against the float network."""
+"""The quality drop of quantisation, against sharp pictures and against the float network."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Infer = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Drop:
-    """The quantised network against the float one on pictures whose sharp side is known.
+class QualityDrop:
+    """The quality drop of a quantised network on pictures with a sharp reference.
 
-    dB on uint8 RGB, means over pictures unless said; a positive drop is a loss.
+    dB on uint8 RGB, means over pictures unless noted; a positive drop is a loss.
 
     Attributes:
-        pictures: How many.
-        psnr_drop_db: Float's PSNR against sharp, minus the quantised one's.
-        ssim_drop: The same in SSIM.
-        psnr_to_float_db: Quantised against float, of the pictures' mean squared error.
-        residual_snr_db: The same on what the network adds to its input (floats).
-        worst_picture: Where the drop is largest.
+        pictures: Number of pictures.
+        psnr_drop_db: PSNR of the float network against sharp, minus that of the quantised one.
+        ssim_drop: The same for SSIM.
+        psnr_to_float_db: PSNR of quantised against float, from the mean squared error of all.
+        residual_snr_db: SNR of the residual (what the network adds to its input), on floats.
+        worst_picture: The picture with the largest drop.
         worst_drop_db: That drop.
     """
 
@@ -39,26 +39,31 @@ class Drop:
 
 
 def float_outputs(infer: Infer, samples: Sequence[SampleInput]) -> list[np.ndarray]:
-    """The float network's answers, once for all comparisons."""
+    """Outputs of the float network, computed once for all comparisons."""
     return [infer(sample.image).copy() for sample in samples]
 
 
 def measure_drop(
     infer: Infer, floats: Sequence[np.ndarray], samples: Sequence[SampleInput]
-) -> Drop:
-    """Compare a quantised network with the float one's answers.
+) -> QualityDrop:
+    """Compare a quantised network with outputs of the float network.
+
+    Args:
+        infer: The quantised network: float32 (1, 3, H, W) in [-1, 1] -> the same.
+        floats: Outputs of the float network, from `float_outputs`.
+        samples: Inputs with sharp references.
 
     Raises:
-        ValueError: no pictures, one without a sharp side, or an answer that is not finite.
+        ValueError: no pictures, one without a sharp reference, or an output that is not finite.
     """
     if not samples:
-        raise ValueError("a drop needs at least one picture")
+        raise ValueError("the quality drop needs at least one picture")
     drops: list[tuple[float, str]] = []
     ssims: list[float] = []
     signal = noise = squares = values = 0.0
     for sample, expected in zip(samples, floats, strict=True):
         if sample.sharp is None:
-            raise ValueError(f"{sample.name} has no sharp side to compare with")
+            raise ValueError(f"{sample.name} has no sharp reference to compare with")
         height, width = sample.shown
         shown = np.s_[:, :, :height, :width]
         output = infer(sample.image)[shown]
@@ -75,7 +80,7 @@ def measure_drop(
         squares += float(np.sum(np.square(before.astype(np.float64) - after)))
         values += before.size
     worst = max(drops)
-    return Drop(
+    return QualityDrop(
         pictures=len(drops),
         psnr_drop_db=float(np.mean([drop for drop, _ in drops])),
         ssim_drop=float(np.mean(ssims)),

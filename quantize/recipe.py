@@ -1,8 +1,10 @@
-"""Recipes: what is quantised, how ranges are found, and what stays in float. Names decode.
+"""Quantisation recipes: bit widths, range observers and the layers that stay in float.
+
+A recipe's name says what it does.
 
 ``static_w8a8_perchannel``: 8-bit weights with a scale per output channel, 8-bit activations with
 ranges fixed by calibration. ``a16``: 16-bit activations. ``weight_only_w8``: float activations.
-``_symmetric``: activations signed and without a zero point, as TensorRT wants them.
+``_symmetric``: signed activations without a zero point, as TensorRT needs them.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 PAIRS = ("everywhere", "fused")
-DEPTHWISE = "depthwise"  # in `Recipe.keep`: all such convolutions
+DEPTHWISE = "depthwise"  # in `Recipe.keep`: all depthwise convolutions
 OBSERVERS = ("minmax", "percentile", "entropy", "mse")
 DEFAULTS = Path(__file__).parent / "recipes.json"
 NAMES = (
@@ -29,13 +31,13 @@ NAMES = (
 _NAME = re.compile(
     r"(?:static_w8a(?P<bits>8|16)|weight_only_w8)(?:_per(?P<grain>channel|tensor))?(?P<sym>_symmetric)?"
 )
-# The site-wise form of the decoder (exact rewrites) counts its heads from the coarsest level.
+# `RewritableGenerator` (exact rewrites) numbers its heads from the coarsest level.
 _HEADS = {f"heads.{index}": f"head{4 - index}" for index in range(4)}
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """What a recipe's name says. ``activation_bits`` is None for float activations."""
+    """The meaning of a recipe's name. ``activation_bits`` is None for float activations."""
 
     activation_bits: int | None
     per_channel: bool
@@ -43,10 +45,10 @@ class Scheme:
 
     @staticmethod
     def decode(name: str) -> Scheme:
-        """The scheme behind a name; per channel unless the name says otherwise.
+        """Decode a name; per channel unless the name says otherwise.
 
         Raises:
-            ValueError: not such a name; the message lists the usual ones.
+            ValueError: not a recipe name; the message lists the usual ones.
         """
         match = _NAME.fullmatch(name)
         if match is None or (match["bits"] is None and match["sym"]):
@@ -59,18 +61,18 @@ class Scheme:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A frozen recipe.
+    """A quantisation recipe.
 
     Attributes:
         name: Decodes to a `Scheme`.
-        observer: How ranges follow from the values seen; one of `OBSERVERS`.
-        percentile: For that observer: the share in percent kept at either end.
-        equalise: Cross-layer equalisation of the backbone before anything else.
-        correct_bias: Take the mean error of rounded weights out of the biases.
+        observer: How ranges follow from the observed values; one of `OBSERVERS`.
+        percentile: For the observer ``percentile``: the percentage kept at either end.
+        equalise: Apply cross-layer equalisation to the backbone first.
+        correct_bias: Subtract the mean error of rounded weights from the biases.
         keep: Layers that stay in float, by `layer_name`; a prefix up to a dot is enough, and
-            ``depthwise`` is all of those.
-        pairs: Where Q/DQ pairs stand: ``everywhere``, around every operation, as kernels of CPUs
-            want them; or ``fused``, where TensorRT does, see `fused_pairs`.
+            ``depthwise`` means all depthwise convolutions.
+        pairs: Where Q/DQ pairs go: ``everywhere``, around every operation, as CPU kernels need
+            them; or ``fused``, where TensorRT fuses, see `tensorrt_pairs`.
     """
 
     name: str = "static_w8a8_perchannel"
@@ -87,22 +89,24 @@ class Recipe:
             raise ValueError(f"pairs is {self.pairs!r}; known: {', '.join(PAIRS)}")
         if self.pairs == "fused" and (scheme.activation_bits != 8 or not scheme.symmetric):
             raise ValueError(
-                f"pairs 'fused' are symmetric and 8 bits wide, which {self.name} is not; "
+                f"pairs 'fused' need symmetric 8-bit activations, which {self.name} does not have; "
                 "use static_w8a8_perchannel_symmetric"
             )
         if self.observer not in OBSERVERS:
             raise ValueError(f"unknown observer {self.observer!r}; known: {', '.join(OBSERVERS)}")
         if not 50.0 < self.percentile <= 100.0:
-            raise ValueError(f"percentile is {self.percentile}; it is above 50 and at most 100")
+            raise ValueError(
+                f"percentile is {self.percentile}; it must be above 50 and at most 100"
+            )
 
     @property
     def scheme(self) -> Scheme:
-        """What the name decodes to."""
+        """The scheme that the name decodes to."""
         return Scheme.decode(self.name)
 
     @property
     def needs_pictures(self) -> bool:
-        """Whether anything about it is learnt from pictures."""
+        """Whether it needs calibration pictures."""
         return self.scheme.activation_bits is not None or self.correct_bias or self.equalise
 
     def to_dict(self) -> dict[str, Any]:
@@ -124,28 +128,28 @@ class Recipe:
                 raise ValueError(f"{origin}: unknown key {key!r}{hint}")
             wanted = (int, float) if key == "percentile" else type(plain[key])
             if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
-                raise ValueError(f"{origin}: {key} is {value!r}; it is like {plain[key]!r}")
+                raise ValueError(f"{origin}: {key} is {value!r}; an example is {plain[key]!r}")
         values: dict[str, Any] = {**plain, **body}
         values["keep"] = tuple(str(layer) for layer in values["keep"])
         return Recipe(**values)
 
 
 def layer_name(weight: str) -> str:
-    """``fpn.features.3.conv.0.weight`` -> ``features.3.conv.0``, whatever was rewritten."""
+    """``fpn.features.3.conv.0.weight`` -> ``features.3.conv.0``, in rewritten networks too."""
     name = weight.removesuffix(".weight").removeprefix("fpn.")
-    for site, plain in _HEADS.items():
-        if name.startswith(f"{site}."):
-            return plain + name[len(site) :]
+    for numbered, plain in _HEADS.items():
+        if name.startswith(f"{numbered}."):
+            return plain + name[len(numbered) :]
     return name
 
 
 def is_kept(layer: str, keep: tuple[str, ...]) -> bool:
-    """Whether a layer is named by one of the entries, wholly or by a prefix up to a dot."""
+    """Whether an entry names the layer, in full or by a prefix up to a dot."""
     return any(layer == entry or layer.startswith(f"{entry}.") for entry in keep)
 
 
 def default_recipe(backbone: str) -> Recipe:
-    """The recipe that was found for a backbone (`recipes.json`), or the plain one."""
+    """The recipe found for a backbone (`recipes.json`), or the plain default."""
     found = json.loads(DEFAULTS.read_text(encoding="utf-8")) if DEFAULTS.exists() else {}
     entry = found.get(backbone)
     return Recipe() if entry is None else Recipe.from_dict(entry["recipe"], origin=str(DEFAULTS))
@@ -156,7 +160,7 @@ def read_recipe(text: str | None, backbone: str) -> Recipe:
 
     Raises:
         FileNotFoundError: a path that is not there.
-        ValueError: an unknown name or a file that holds no recipe.
+        ValueError: an unknown name, or a file without a recipe.
     """
     default = default_recipe(backbone)
     if text is None:

@@ -1,12 +1,13 @@
-"""Command ``deblur-run``: pictures through an artifact."""
+"""Command ``deblur-run``: deblurs pictures with an exported artifact."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from .console import (
     DONE,
@@ -18,11 +19,13 @@ from .console import (
     progress_bar,
     run_command,
 )
-from .pictures.batch import Done, Failure, Settings, check_jobs, run_jobs
-from .pictures.jobs import find_sources, plan_jobs
-from .pictures.read import WRITABLE
+from .leftovers import remove_leftovers
+from .pictures.batch import Done, Settings, run_jobs
+from .pictures.jobs import Job, check_jobs, plan_jobs
+from .pictures.sources import Failure, find_sources
 from .pictures.tile_plan import DEFAULT_OVERLAP_PX, EDGE, FULL_OVERLAP, PROTOCOLS
 from .pictures.tiling import TilingOptions
+from .pictures.write import WRITABLE
 from .registry import check_artifact, open_runner
 
 FORMATS = ("png", "jpg", "webp", "tif")
@@ -77,7 +80,13 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also write NAME_side_by_side.png: before on the left, after on the right",
     )
-    add("--force", action="store_true", help="overwrite existing files")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--force", action="store_true", help="overwrite existing files")
+    existing.add_argument(
+        "--skip-existing",
+        action="store_true",
+        help="continue an interrupted run: skip pictures whose outputs exist",
+    )
     add("--threads", type=_count, default=0, metavar="N", help="CPU threads (default: all)")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
     _add_tiling(parser)
@@ -92,46 +101,74 @@ def work(arguments: argparse.Namespace) -> int:
     )
     suffix = None if arguments.format is None else f".{arguments.format}"
     jobs = plan_jobs(sources, arguments.output, suffix=suffix, side_by_side=arguments.side_by_side)
-    ready, refused = check_jobs(jobs, force=arguments.force)
-    failures = [*(Failure(m.path, m.reason) for m in missing), *refused]
-    options = TilingOptions(arguments.protocol, arguments.tile, arguments.overlap)
-    settings = Settings(options, arguments.quality)
-    # The artifact is opened last: a wrong name should not cost the seconds of loading one.
+    checked = check_jobs(jobs, force=arguments.force, skip_existing=arguments.skip_existing)
+    _remove_leftovers([*checked.ready, *checked.skipped])
+    # Only --json needs the results of all pictures; without it, memory stays constant.
     finished: list[Done] = []
-    described = None
-    if ready:
-        with open_runner(
-            arguments.artifact, threads=arguments.threads, device=arguments.device
-        ) as runner:
-            described = runner.describe()
-            with progress_bar("deblurring", enabled=not arguments.json) as progress:
-                report = _ignore if arguments.json else _print_done
-                finished, failed = run_jobs(
-                    runner, ready, settings, report=report, progress=progress
-                )
-        failures += failed
-    else:
-        failures += _artifact_faults(arguments.artifact)
+    report = finished.append if arguments.json else _print_done
+    ran_on, failed = _run(arguments, checked.ready, report)
+    failures = [*missing, *checked.failures, *failed]
+    if failures and not checked.ready:
+        failures += _check_unused_artifact(arguments.artifact)
     if arguments.json:
-        print_json(
-            {
-                "artifact": arguments.artifact,
-                "ran_on": described,
-                "files": [done.to_dict() for done in finished],
-                "failures": [{"input": str(f.source), "reason": f.reason} for f in failures],
-            }
-        )
+        print_json(_json_body(arguments.artifact, ran_on, finished, checked.skipped, failures))
+    elif checked.skipped:
+        _print_line(f"{len(checked.skipped)} skipped (output exists)")
     _print_failures(failures, max(len(jobs) + len(missing), len(failures)))
     return FAILED if failures else DONE
 
 
-def _artifact_faults(path: str) -> list[Failure]:
-    """What is wrong with an artifact that no picture needs yet: better told now than next time."""
+def _run(
+    arguments: argparse.Namespace, jobs: Sequence[Job], report: Callable[[Done], None]
+) -> tuple[str | None, list[Failure]]:
+    """Deblur the pictures; returns what the artifact ran on, and failures.
+
+    The artifact is opened only now: a wrong file name should not cost the seconds of loading it.
+    """
+    if not jobs:
+        return None, []
+    options = TilingOptions(arguments.protocol, arguments.tile, arguments.overlap)
+    settings = Settings(options, arguments.quality)
+    with (
+        open_runner(
+            arguments.artifact, threads=arguments.threads, device=arguments.device
+        ) as runner,
+        progress_bar("deblurring", enabled=not arguments.json) as progress,
+    ):
+        ran_on = runner.describe()
+        return ran_on, run_jobs(runner, jobs, settings, report=report, progress=progress)
+
+
+def _check_unused_artifact(path: str) -> list[Failure]:
+    """What is wrong with an artifact that no picture was ready for: reported along with those."""
     try:
         check_artifact(path)
     except USER_ERRORS as error:
         return [Failure(Path(path), one_line(error))]
     return []
+
+
+def _remove_leftovers(jobs: Sequence[Job]) -> None:
+    for folder in dict.fromkeys(job.target.parent for job in jobs):
+        removed = len(remove_leftovers(folder))
+        if removed:
+            sys.stderr.write(f"{folder}: removed temporary files of killed runs ({removed})\n")
+
+
+def _json_body(
+    artifact: str,
+    ran_on: str | None,
+    finished: Sequence[Done],
+    skipped: Sequence[Job],
+    failures: Sequence[Failure],
+) -> dict[str, Any]:
+    return {
+        "artifact": artifact,
+        "ran_on": ran_on,
+        "files": [done.to_dict() for done in finished],
+        "skipped": [{"input": str(j.source), "output": str(j.target)} for j in skipped],
+        "failures": [{"input": str(f.source), "reason": f.reason} for f in failures],
+    }
 
 
 def _add_tiling(parser: argparse.ArgumentParser) -> None:
@@ -161,23 +198,23 @@ def _add_tiling(parser: argparse.ArgumentParser) -> None:
 
 def _print_done(done: Done) -> None:
     tiles = f" in {done.tiles} tiles" if done.tiles > 1 else ""
-    # An imitation's time would be taken for the device's.
+    # The time of an emulation would be mistaken for the device's.
     emulated = done.infer_ms is None
-    took = "emulated inference" if emulated else f"{done.infer_ms:.0f} ms inference"
-    try:
-        sys.stdout.write(
-            f"{done.job.source} -> {done.job.target} {done.height}x{done.width} "
-            f"{took}{tiles} + {done.around_ms:.0f} ms around it\n"
-        )
-        sys.stdout.flush()
-    except BrokenPipeError:
-        discard_stdout()  # nobody listens any more; the pictures are still wanted
+    inference = "emulated inference" if emulated else f"{done.infer_ms:.0f} ms inference"
+    _print_line(
+        f"{done.job.source} -> {done.job.target} {done.height}x{done.width} "
+        f"{inference}{tiles} + {done.overhead_ms:.0f} ms overhead"
+    )
     for remark in done.remarks:
         sys.stderr.write(f"{done.job.source}: {remark}\n")
 
 
-def _ignore(_done: Done) -> None:
-    """With --json everything is in the document at the end."""
+def _print_line(text: str) -> None:
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_stdout()  # the reader has gone; the pictures are still wanted
 
 
 def _print_failures(failures: Sequence[Failure], jobs: int) -> None:
@@ -210,7 +247,7 @@ def _quality(text: str) -> int:
     return quality
 
 
-def _count(text: str, wanted: str = "a whole number, 0 or more") -> int:
+def _count(text: str, expected: str = "a whole number, 0 or more") -> int:
     if not re.fullmatch(r"\d{1,9}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
     return int(text)

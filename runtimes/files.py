@@ -11,6 +11,9 @@ import tempfile
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
+PARTIAL_PREFIX = ".partial-"  # of temporary files and folders beside their targets
+PREVIOUS_PREFIX = "previous-"  # of older targets, moved into the temporary folder
+
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, or of a folder's files with their relative names, as lower-case hex."""
@@ -39,15 +42,33 @@ def check_writable(target: Path, *, force: bool) -> None:
         FileExistsError: ``target`` exists and ``force`` was not given.
         OSError: its folder cannot be created or written to.
     """
+    check_absent(target, force=force)
+    check_folder_writable(target.parent)
+
+
+def check_absent(target: Path, *, force: bool) -> None:
+    """Refuse an existing ``target``, unless it may be overwritten.
+
+    Raises:
+        FileExistsError: ``target`` is there and ``force`` was not given.
+    """
     if target.exists() and not force:
         raise FileExistsError(f"{target} exists already; choose another name or add --force")
+
+
+def check_folder_writable(folder: Path) -> None:
+    """Make ``folder`` if it is missing, and try to create a file in it.
+
+    Raises:
+        OSError: it cannot be made or written to.
+    """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         reason = error.strerror or str(error)
-        message = f"cannot write into {target.parent} ({reason}); choose another output folder"
+        message = f"cannot write into {folder} ({reason}); choose another output folder"
         raise OSError(message) from error
 
 
@@ -89,7 +110,7 @@ def replacing_all(targets: Sequence[Path]) -> Generator[tuple[Path, ...]]:
     keep = False
     try:
         targets[0].parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=targets[0].parent))
+        folder = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=targets[0].parent))
         temporaries = tuple(folder / target.name for target in targets)
         yield temporaries
         _swap(tuple(zip(temporaries, targets, strict=True)), folder)
@@ -130,7 +151,7 @@ def _swap(pairs: Sequence[tuple[Path, Path]], folder: Path) -> None:
             _check_replaceable(target, temporary)
         # The last one is never rolled back, so a file there is replaced in a single step.
         if is_folder or (number < len(pairs) - 1 and _exists(target)):
-            moves.append((target, folder / f"previous-{number}"))
+            moves.append((target, folder / f"{PREVIOUS_PREFIX}{number}"))
         moves.append((temporary, target))
     try:
         for source, destination in moves:

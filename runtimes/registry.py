@@ -1,18 +1,19 @@
 """Opens artifacts with the runner for their suffix.
 
-Runners are found by name: ``run_<x>.py`` or ``run_<x>/runner.py``.
+Runners are found by name, ``run_<x>.py`` or ``run_<x>/runner.py``, and in other distributions by
+entry points of the group ``edgedeblur.runners``.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from .base import Runner
+from .discovery.by_name import import_matching
+from .discovery.entry_points import RUNNERS, DuplicateNameError, import_entry_points
 from .machine import usable_cores
 
 if TYPE_CHECKING:
@@ -38,13 +39,21 @@ _RUNTIMES: dict[str, Runtime] = {}
 
 
 def runtime(name: str, *, formats: tuple[str, ...], module: str, extra: str) -> Callable[[T], T]:
-    """Class decorator that registers a runner; a duplicate name or suffix raises ValueError."""
+    """Class decorator that registers a runner.
+
+    Raises:
+        DuplicateNameError: the name or a suffix is taken; the message names both modules.
+    """
 
     def register(runner: T) -> T:
-        taken = {suffix: r.name for r in _RUNTIMES.values() for suffix in r.formats}
-        clash = [suffix for suffix in formats if suffix in taken]
-        if name in _RUNTIMES or clash:
-            raise ValueError(f"runtime {name!r} is registered twice (suffixes {clash})")
+        for other in _RUNTIMES.values():
+            clash = [suffix for suffix in formats if suffix in other.formats]
+            if name == other.name or clash:
+                raise DuplicateNameError(
+                    f"runtime {name!r} is registered twice (suffixes {clash}): by "
+                    f"{other.runner.__module__} as {other.name!r}, and by {runner.__module__}; "
+                    "rename one, or give it another suffix"
+                )
         _RUNTIMES[name] = Runtime(name, formats, module, extra, runner)
         return runner
 
@@ -52,12 +61,13 @@ def runtime(name: str, *, formats: tuple[str, ...], module: str, extra: str) -> 
 
 
 def runtimes() -> dict[str, Runtime]:
-    """All runtimes by name; imports every ``run_*.py`` and ``run_*/runner.py`` of this package."""
-    package = __name__.rpartition(".")[0]
-    for info in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        if info.name.startswith("run_"):
-            module = f"{info.name}.runner" if info.ispkg else info.name
-            importlib.import_module(f"{package}.{module}")
+    """All runtimes by name: this package's and those of other distributions.
+
+    Raises:
+        DuplicateNameError: see `runtime`.
+    """
+    import_matching(__name__.rpartition(".")[0], "run_", "runner")
+    import_entry_points(RUNNERS, _RUNTIMES)
     return dict(sorted(_RUNTIMES.items()))
 
 

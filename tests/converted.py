@@ -12,7 +12,7 @@ _convert = tflite_graph.to_operators
 
 
 def to_operators(graph, size, *, levels) -> TfliteFile:
-    """`tflite_graph.to_operators`, from memory if weights, form, size and border are the same."""
+    """`tflite_graph.to_operators`, cached by weights, size and value range."""
     digest = hashlib.sha256()
     for name, value in graph.module.state_dict().items():
         digest.update(name.encode() + value.numpy().tobytes())

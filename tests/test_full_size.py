@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgedeblur.runtimes.pictures.read import Picture, read_picture, write_picture
+from edgedeblur.runtimes.pictures.metadata import Picture
+from edgedeblur.runtimes.pictures.read import read_picture
+from edgedeblur.runtimes.pictures.write import write_picture
 from PIL import Image
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from ...models.data.layouts import find_pairs
 from ...models.data.pairs import PairSet, pair_folders
+from ...models.data.registry import find_pairs
 from ..result import DataSet
 from ..workers.jobs import PictureFiles
 

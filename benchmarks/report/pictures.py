@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...runtimes.pictures.metadata import Picture
-from ...runtimes.pictures.read import write_picture
+from ...runtimes.pictures.write import write_picture
 
 if TYPE_CHECKING:
     from ..quality.measure import ReportPicture

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..result import BenchResult, read_result
 from .captions import caption
 from .columns import Column, cost_columns, quality_columns
-from .markdown import markdown_table
+from .formats.markdown import markdown_table
 
 _WANTED = (
     "engine",

@@ -1,1 +1,1 @@
-"""Exact rewrites of the decoder, and the choice among them by measurement."""
+"""Exact rewrites of the decoder, and tuning: which of them are fastest."""

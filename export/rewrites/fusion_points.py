@@ -1,11 +1,11 @@
-"""The decoder as six sites, each a sum of convolutions, so that rewrites have something to hold.
+"""The decoder as six fusion points, which rewrites change one by one.
 
-A site takes feature maps of several scales, enlarges them to one scale, joins them by addition or
-concatenation, and convolves: td1, td2, td3 (top-down), smooth, smooth2, final. `Generator` writes
-this with stock layers; `SiteGenerator` computes the same with `Branch`es that a rewrite may
-exchange one by one.
+A fusion point is a place where the decoder upsamples feature maps to one scale, joins them by
+addition or concatenation, and convolves: td1, td2, td3 (top-down), smooth, smooth2, final.
+`Generator` writes this with stock layers; `RewritableGenerator` computes the same with `Branch`es
+that a rewrite can replace.
 
-Shapes: N = batch, h, w = the site's output, r = enlargement.
+Shapes: N = batch, h, w = output of the fusion point, r = upsampling factor.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from torch import Tensor, nn
 from ...models.network.generator import Generator, upsample
 from ...models.network.registry import get_backbone
 
-SITES = ("td1", "td2", "td3", "smooth", "smooth2", "final")
-Source = tuple[int, int]  # (which of the site's inputs, its own enlargement)
+FUSION_POINTS = ("td1", "td2", "td3", "smooth", "smooth2", "final")
+Source = tuple[int, int]  # (index of the fusion point's input, its upsampling factor)
 
 
 class Branch(nn.Module):
-    """One summand: concatenated sources, a 1x1 lateral, enlargement, convolution; parts optional.
+    """One summand: concatenation, 1x1 lateral, upsampling, convolution; each part is optional.
 
     Attributes:
-        sources: Inputs that are enlarged and concatenated.
+        sources: Inputs to upsample and concatenate.
         lateral: 1x1 convolution without bias, or None.
-        factor: Nearest enlargement after it.
-        conv: What follows: 3x3 dense or separable, a rewritten form, or None (identity).
+        factor: Nearest-neighbour upsampling after it.
+        conv: The last step: 3x3 dense or separable, a rewritten form, or None (identity).
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Branch(nn.Module):
         self.conv = conv
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """The site's inputs -> (N, C, h, w)."""
+        """Inputs of the fusion point -> (N, C, h, w)."""
         parts = [inputs[i] if r == 1 else upsample(inputs[i], r) for i, r in self.sources]
         image = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         if self.lateral is not None:
@@ -60,8 +60,8 @@ class Branch(nn.Module):
         return image if self.conv is None else self.conv(image)
 
 
-class Site(nn.Module):
-    """Sum of branches, then (before it is split) a convolution for all, then ReLU if any."""
+class FusionPoint(nn.Module):
+    """A sum of branches, then a shared convolution and a ReLU, both optional."""
 
     def __init__(self, branches: Sequence[Branch], *, conv: nn.Module | None, relu: bool) -> None:
         super().__init__()
@@ -69,13 +69,13 @@ class Site(nn.Module):
         self.conv = conv
         self.relu = relu
 
-    def each(self) -> list[Branch]:
-        """The branches, typed."""
+    def typed_branches(self) -> list[Branch]:
+        """`branches` as a list of `Branch`."""
         return [cast("Branch", branch) for branch in self.branches]
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The site's inputs -> (N, C, h, w)."""
-        branches = self.each()
+        """Inputs of the fusion point -> (N, C, h, w)."""
+        branches = self.typed_branches()
         image = branches[0](inputs)
         for branch in branches[1:]:
             image = image + branch(inputs)
@@ -84,8 +84,8 @@ class Site(nn.Module):
         return F.relu(image) if self.relu else image
 
 
-class SiteGenerator(nn.Module):
-    """A folded `Generator` whose decoder is made of sites; the same function."""
+class RewritableGenerator(nn.Module):
+    """A folded `Generator` whose decoder is made of fusion points; computes the same function."""
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
@@ -98,18 +98,18 @@ class SiteGenerator(nn.Module):
         self.heads = nn.ModuleList(
             [generator.head4, generator.head3, generator.head2, generator.head1]
         )
-        self.td1 = _joined(laterals[3], pyramid.td1[0])
-        self.td2 = _joined(laterals[2], pyramid.td2[0])
-        self.td3 = _joined(laterals[1], pyramid.td3[0])
+        self.td1 = _lateral_fusion(laterals[3], pyramid.td1[0])
+        self.td2 = _lateral_fusion(laterals[2], pyramid.td2[0])
+        self.td3 = _lateral_fusion(laterals[1], pyramid.td3[0])
         merged = ((0, 8), (1, 4), (2, 2), (3, 1))
-        self.smooth = Site([Branch(merged, conv=generator.smooth[0])], conv=None, relu=True)
-        self.smooth2 = _joined(laterals[0], generator.smooth2[0])
+        self.smooth = FusionPoint([Branch(merged, conv=generator.smooth[0])], conv=None, relu=True)
+        self.smooth2 = _lateral_fusion(laterals[0], generator.smooth2[0])
         last = Branch(((0, 1),), factor=2, conv=generator.final)
-        self.final = Site([last], conv=None, relu=False)
+        self.final = FusionPoint([last], conv=None, relu=False)
 
-    def site(self, name: str) -> Site:
-        """A site by its name in `SITES`."""
-        return cast("Site", self.get_submodule(name))
+    def fusion_point(self, name: str) -> FusionPoint:
+        """The fusion point of that name in `FUSION_POINTS`."""
+        return cast("FusionPoint", self.get_submodule(name))
 
     def forward(self, image: Tensor) -> Tensor:
         """Float (N, 3, H, W), RGB in [-1, 1] -> the same shape and range."""
@@ -125,14 +125,14 @@ class SiteGenerator(nn.Module):
             levels.append(features)
         maps = [self.lateral4(levels[4])]  # 1/32, then 1/16, 1/8, 1/4
         for name, level in (("td1", 3), ("td2", 2), ("td3", 1)):
-            maps.append(self.site(name)(levels[level], maps[-1]))
+            maps.append(self.fusion_point(name)(levels[level], maps[-1]))
         headed = [head(level) for head, level in zip(self.heads, maps, strict=True)]
         smooth = self.smooth2(levels[0], self.smooth(*headed))
         return torch.tanh(self.final(smooth))
 
 
-def _joined(lateral: nn.Conv2d, conv: nn.Module) -> Site:
-    """``relu(conv(lateral(x0) + enlarged(x1)))``: a top-down step, and smooth2."""
+def _lateral_fusion(lateral: nn.Conv2d, conv: nn.Module) -> FusionPoint:
+    """``relu(conv(lateral(x0) + upsample(x1)))``: the form of td1, td2, td3 and smooth2."""
     fine = Branch(((0, 1),), lateral=lateral)
     coarse = Branch(((1, 1),), factor=2)
-    return Site([fine, coarse], conv=conv, relu=True)
+    return FusionPoint([fine, coarse], conv=conv, relu=True)

@@ -1,4 +1,4 @@
-"""The arithmetic behind the rewrites: 3x3 kernels turned into other kernels, in float64.
+"""Kernel arithmetic of the rewrites: 3x3 kernels converted to equivalent kernels, in float64.
 
 Conventions: a kernel is (out, in, height, width) as in `nn.Conv2d`, applied with zero padding 1:
 ``y[i] = sum_t k[t] x[i + t - 1]`` for t in 0, 1, 2 (one axis shown; both work alike).
@@ -19,7 +19,7 @@ def dense_kernel(conv: nn.Module) -> tuple[Tensor, Tensor | None]:
     Separable: y[o] = sum_c p[o, c] (d[c] * x[c]) = sum_c (p[o, c] d[c]) * x[c].
 
     Raises:
-        TypeError: neither of the two.
+        TypeError: another layer.
     """
     if isinstance(conv, SeparableConv):
         depthwise = conv.depthwise.weight.double()  # (in, 1, 3, 3)
@@ -27,7 +27,7 @@ def dense_kernel(conv: nn.Module) -> tuple[Tensor, Tensor | None]:
         return pointwise * depthwise.transpose(0, 1), conv.pointwise.bias
     if isinstance(conv, nn.Conv2d) and conv.kernel_size == (3, 3) and conv.groups == 1:
         return conv.weight.double(), conv.bias
-    raise TypeError(f"{type(conv).__name__} is no dense or separable 3x3 convolution")
+    raise TypeError(f"{type(conv).__name__} is not a dense or separable 3x3 convolution")
 
 
 def conv_from(kernel: Tensor, bias: Tensor | None, *, padding: int) -> nn.Conv2d:
@@ -42,7 +42,7 @@ def conv_from(kernel: Tensor, bias: Tensor | None, *, padding: int) -> nn.Conv2d
 
 
 def transposed_kernel(kernel: Tensor, factor: int) -> Tensor:
-    """Kernel of the transposed convolution that equals enlarging by r and convolving.
+    """Kernel of the transposed convolution that equals upsampling by r and convolving.
 
     Input pixel i is repeated at r i + u, u in 0 .. r-1, and tap t carries position j to output
     j - t + 1. So it reaches output r i - 1 + (u - t + 2): index n = u - t + 2 of a kernel of r + 2
@@ -65,19 +65,19 @@ def transposed_kernel(kernel: Tensor, factor: int) -> Tensor:
 
 
 # Taps of a 3x3 kernel that fall on the first and on the second pixel of a 2-pixel window, for the
-# two output rows that lie around the border between them: phase 0 is the lower half of the first
+# two output rows next to the edge between them: phase 0 is the lower half of the first
 # pixel (it sees itself twice and the second once), phase 1 the upper half of the second.
 _WINDOW = {0: (0, 0, 1), 1: (0, 1, 1)}
 
 
 class PhaseConv(nn.Module):
-    """Enlarging by 2 and convolving 3x3, as a 2x2 convolution at low resolution.
+    """Upsampling by 2 and a 3x3 convolution, as a 2x2 convolution at low resolution.
 
     Output row 2 i - 1 sees x[i-1], x[i-1], x[i] and row 2 i sees x[i-1], x[i], x[i]: both lie in
     the window (x[i-1], x[i]). So the 2x2 convolution over the input padded by 1 gives, for each
     window, 2x2 outputs as channels; a pixel shuffle lays them out, one pixel too early, and the
     outermost rows and columns (rows -1 and 2 h) are cut off. MACs: 16 instead of 36 for each
-    low-resolution pixel, and the enlarged map is never made.
+    low-resolution pixel, and the upsampled map is never computed.
     """
 
     def __init__(self, kernel: Tensor, bias: Tensor | None) -> None:
@@ -99,7 +99,7 @@ class PhaseConv(nn.Module):
 
 
 def transposed_conv(conv: nn.Module, factor: int) -> nn.Module:
-    """Enlarging by ``factor`` and then ``conv``, as a transposed convolution.
+    """Upsampling by ``factor`` and then ``conv``, as one transposed convolution.
 
     A separable convolution stays separable: its depthwise part becomes a depthwise transposed
     convolution, its pointwise part stays.

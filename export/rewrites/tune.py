@@ -1,7 +1,7 @@
-"""Which rewrites are fastest, per target and backbone: measured, never assumed.
+"""Measures which rewrites are fastest, per target and backbone.
 
-``deblur-export --tune`` writes a table, by default for the user's own machine in the cache folder;
-the packaged ``rewrites.json`` is asked after it.
+``deblur-export --tune`` writes a table for this machine, by default into the cache folder;
+the packaged ``rewrites.json`` is the fallback.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from .rewrite import parse_steps
 if TYPE_CHECKING:
     from ...models.checkpoints.checkpoint import Checkpoint
 
-PACKAGED = Path(__file__).parent / "rewrites.json"
+PACKAGED_TABLE = Path(__file__).parent / "rewrites.json"
 WARMUP_ROUNDS = 3
-# A candidate must beat the unrewritten graph by this much to be chosen over it.
-MARGIN = 1.02
-# Of quantised candidates, only those are chosen that keep the network's own part of the picture ten
-# times above the error made in it, if any does; a loss in PSNR alone hides that.
-LEAST_SNR_DB = 20.0
+# A candidate must be this many times faster than the unrewritten graph to be chosen.
+MIN_SPEEDUP = 1.02
+# Quantised candidates below this residual SNR are not chosen, if any candidate reaches it: at 20 dB
+# the residual is ten times the error made in it, which a loss in PSNR alone does not show.
+MIN_SNR_DB = 20.0
 
 _DENSE = (
     "compose_laterals,split_concat,upsample_to_pixelshuffle@final,upsample_to_transposed",
@@ -61,13 +61,13 @@ CANDIDATES = {
 
 
 @dataclass(frozen=True)
-class Measured:
+class TimedCandidate:
     """A candidate's milliseconds at the tuned size over the rounds.
 
     ``quartile_ms`` is the 25th percentile. Other work on the machine only ever adds time, so it
     says more about the graph than the median does on a busy machine, and less about luck than the
-    fastest run. ``psnr_drop_db`` is what quantisation cost, and ``residual_snr_db`` how far the
-    residual stands above its error (None where nothing was quantised).
+    fastest run. ``psnr_drop_db`` is the quality drop of quantisation, and ``residual_snr_db`` its
+    residual SNR (None where nothing was quantised).
     """
 
     rewrite: str
@@ -79,25 +79,25 @@ class Measured:
 
 
 def user_table() -> Path:
-    """Where the table of this machine lies, if it was tuned."""
+    """Path of this machine's table, which exists once it was tuned."""
     return cache_folder() / "rewrites.json"
 
 
 def best_rewrite(target: str, backbone: str) -> tuple[str, str]:
-    """The rewrites that were fastest for a target and backbone, and where that was found.
+    """The fastest rewrites for a target and backbone, and where they were measured.
 
     Returns:
-        Text for `parse_steps` (``none`` if nothing was ever measured), and one line for people.
+        Text for `parse_steps` (``none`` if nothing was measured), and one line of provenance.
 
     Raises:
         ValueError: a table is not JSON, or names rewrites that do not exist.
     """
-    for table in (user_table(), PACKAGED):
-        entry = _read(table).get(f"{target}/{backbone}")
+    for table in (user_table(), PACKAGED_TABLE):
+        entry = _read_table(table).get(f"{target}/{backbone}")
         if entry is not None:
             parse_steps(entry["rewrite"])
             return entry["rewrite"], f"tuned on {entry['machine']} ({table})"
-    return "none", "never tuned for this target and backbone; see deblur-export --tune"
+    return "none", "not tuned for this target and backbone; see deblur-export --tune"
 
 
 def tune(
@@ -111,26 +111,26 @@ def tune(
     threads: int,
     build: Callable[[str, Path], object],
     log: Callable[[str], None],
-) -> list[Measured]:
-    """Build every candidate, time them in turns, and record the fastest in ``table``.
+) -> list[TimedCandidate]:
+    """Build every candidate, time them in interleaved rounds, and record the fastest in ``table``.
 
-    Candidates that lie in ``folder`` from an earlier try are not built again.
+    Candidates that an earlier run left in ``folder`` are not built again.
 
     Args:
-        target: What to tune for.
+        target: The target to tune.
         checkpoint: Weights; only their backbone matters for speed.
         spec: Fixed size.
-        folder: Where the candidates are kept.
+        folder: Folder for the candidates' artifacts.
         table: The JSON file to add the result to.
-        rounds: Timed rounds; each runs all candidates once, in turns, so that drift of the
-            machine's speed meets all of them alike.
+        rounds: Timed rounds; each runs all candidates once, so that drift of the machine's speed
+            affects all of them alike.
         threads: CPU threads.
-        build: Makes the artifact for a rewrite text at a path, verified as every export.
+        build: Exports the artifact for a rewrite text to a path, verified like every export.
         log: Called with a line at each step.
 
     Raises:
-        ValueError: no candidates are known for the backbone, ``rounds`` is below 1, or the target's
-            runtime is only emulated here.
+        ValueError: no candidates for the backbone, ``rounds`` is below 1, or the target's runtime
+            is only emulated on this machine.
     """
     if runtime_for(Path(f"net{target.suffix}")).runner.emulated:
         raise ValueError(
@@ -140,14 +140,14 @@ def tune(
     texts = CANDIDATES.get(checkpoint.backbone)
     if texts is None or rounds < 1:
         raise ValueError(f"nothing to tune for {checkpoint.backbone} in {rounds} rounds")
-    paths = _built(texts, target, checkpoint, spec, folder, build, log)
+    paths = _build_candidates(texts, target, checkpoint, spec, folder, build, log)
     log(f"timing {len(paths)} candidates in {rounds} rounds")
-    measured = _measure(paths, spec.size, rounds=rounds, threads=threads)
-    _record(table, f"{target.name}/{checkpoint.backbone}", measured, spec, threads, rounds)
+    measured = _time_candidates(paths, spec.size, rounds=rounds, threads=threads)
+    _write_result(table, f"{target.name}/{checkpoint.backbone}", measured, spec, threads, rounds)
     return measured
 
 
-def _built(
+def _build_candidates(
     texts: Sequence[str],
     target: Target,
     checkpoint: Checkpoint,
@@ -156,9 +156,9 @@ def _built(
     build: Callable[[str, Path], object],
     log: Callable[[str], None],
 ) -> dict[str, Path]:
-    """The candidates' artifacts, those that are missing built.
+    """Paths of the candidates' artifacts; builds those that are missing.
 
-    A rewritten one that quantisation would cost too much is left out.
+    A rewritten candidate that fails verification is skipped.
     """
     paths: dict[str, Path] = {}
     size = f"{spec.size[0]}x{spec.size[1]}"
@@ -171,44 +171,42 @@ def _built(
             except ParityError as error:
                 if text == "none":
                     raise
-                log(f"left out: {error}")
+                log(f"skipped: {error}")
                 continue
         paths[text] = path
     return paths
 
 
-def choose(measured: Sequence[Measured]) -> Measured:
-    """The lowest first quartile, unless the unrewritten graph is as fast but for `MARGIN`.
+def choose_fastest(measured: Sequence[TimedCandidate]) -> TimedCandidate:
+    """The candidate with the lowest first quartile, if `MIN_SPEEDUP` faster than the stock graph.
 
-    Candidates under `LEAST_SNR_DB` are out, as long as one is not.
+    Candidates below `MIN_SNR_DB` are excluded, unless all are.
     """
-    faithful = [
-        m for m in measured if m.residual_snr_db is None or m.residual_snr_db >= LEAST_SNR_DB
-    ]
+    faithful = [m for m in measured if m.residual_snr_db is None or m.residual_snr_db >= MIN_SNR_DB]
     among = faithful or measured
     best = min(among, key=lambda m: m.quartile_ms)
     stock = next((m for m in among if m.rewrite == "none"), best)
-    return best if stock.quartile_ms > MARGIN * best.quartile_ms else stock
+    return best if stock.quartile_ms > MIN_SPEEDUP * best.quartile_ms else stock
 
 
-def _measure(
+def _time_candidates(
     paths: Mapping[str, Path], size: tuple[int, int], *, rounds: int, threads: int
-) -> list[Measured]:
+) -> list[TimedCandidate]:
     image = np.random.default_rng(0).uniform(-1, 1, (1, 3, *size)).astype(np.float32)
     runners: list[Runner] = [open_runner(path, threads=threads) for path in paths.values()]
     times: list[list[float]] = [[] for _ in paths]
     for number in range(WARMUP_ROUNDS + rounds):
         for runner, taken in zip(runners, times, strict=True):
-            runner.infer(image)  # untimed: the one before it left its own data in the caches
+            runner.infer(image)  # untimed: the previous candidate left its data in the caches
             start = time.perf_counter()
             runner.infer(image)
             if number >= WARMUP_ROUNDS:
                 taken.append((time.perf_counter() - start) * 1e3)
-    measured: list[Measured] = []
+    measured: list[TimedCandidate] = []
     for text, runner, taken in zip(paths, runners, times, strict=True):
         cost = runner.manifest.quantisation
         median, quartile = (float(value) for value in np.percentile(taken, (50, 25)))
-        timed = Measured(text, median, quartile, min(taken))
+        timed = TimedCandidate(text, median, quartile, min(taken))
         if cost is not None:
             timed = dataclasses.replace(
                 timed, psnr_drop_db=cost.psnr_drop_db, residual_snr_db=cost.residual_snr_db
@@ -230,20 +228,20 @@ def _is_built(path: Path, text: str, checkpoint_sha256: str, spec: ExportSpec) -
     return same and found == recipe
 
 
-def _record(
+def _write_result(
     table: Path,
     key: str,
-    measured: Sequence[Measured],
+    measured: Sequence[TimedCandidate],
     spec: ExportSpec,
     threads: int,
     rounds: int,
 ) -> None:
     from ...runtimes.optional import version_of
 
-    content = _read(table)
+    content = _read_table(table)
     packages = ("onnxruntime", "openvino", "ai-edge-litert")
     content[key] = {
-        "rewrite": choose(measured).rewrite,
+        "rewrite": choose_fastest(measured).rewrite,
         "machine": machine(),
         "threads": threads,
         "size": list(spec.size),
@@ -255,7 +253,7 @@ def _record(
         temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
-def _read(table: Path) -> dict[str, Any]:
+def _read_table(table: Path) -> dict[str, Any]:
     if not table.exists():
         return {}
     try:

@@ -1,4 +1,4 @@
-"""The prepared network as a Core ML model: inputs, outputs, sizes and what the package says."""
+"""The prepared network as a Core ML model: inputs, outputs, sizes and metadata."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ _LICENCES = {
 
 def to_model(graph: Graph, spec: ExportSpec) -> Any:  # noqa: ANN401 - coremltools has no types
     """The graph as a float16 ML Program (``coremltools.models.MLModel``, not loaded)."""
-    from .io_types import traced
+    from .io_types import trace
 
     ct = coremltools()
-    pictures = takes_pictures(spec)
+    pictures = has_image_io(spec)
     shape: Any = (1, 3, *spec.size)
     if len(sizes(spec)) > 1:
         shapes = [(1, 3, *size) for size in sizes(spec)]
         shape = ct.EnumeratedShapes(shapes, default=shapes[0])
     if pictures:
         layout = ct.colorlayout.RGB
-        taken = ct.ImageType(name=INPUT_NAME, shape=shape, color_layout=layout)
-        given = ct.ImageType(name=OUTPUT_NAME, color_layout=layout)
+        input_spec = ct.ImageType(name=INPUT_NAME, shape=shape, color_layout=layout)
+        output_spec = ct.ImageType(name=OUTPUT_NAME, color_layout=layout)
     else:
-        taken = ct.TensorType(name=INPUT_NAME, shape=shape)
-        given = ct.TensorType(name=OUTPUT_NAME)
+        input_spec = ct.TensorType(name=INPUT_NAME, shape=shape)
+        output_spec = ct.TensorType(name=OUTPUT_NAME)
     precision = ct.precision.FLOAT16
     if graph.norm == "live":
         precision = ct.transform.FP16ComputePrecision(
             op_selector=lambda op: op.op_type not in _FLOAT32_OPS
         )
     return ct.convert(
-        traced(graph, spec.size, pictures=pictures),
-        inputs=[taken],
-        outputs=[given],
+        trace(graph, spec.size, pictures=pictures),
+        inputs=[input_spec],
+        outputs=[output_spec],
         convert_to="mlprogram",
         minimum_deployment_target=getattr(ct.target, f"iOS{spec.options['ios']}"),
         compute_precision=precision,
@@ -55,8 +55,8 @@ def to_model(graph: Graph, spec: ExportSpec) -> Any:  # noqa: ANN401 - coremltoo
 
 
 @contextlib.contextmanager
-def scratch() -> Generator[None]:
-    """Gather coremltools' temporary folders in one, and remove it.
+def scratch_folder() -> Generator[None]:
+    """Collect coremltools' temporary folders in one, and remove it.
 
     It makes one for each model it holds and removes them when the process ends.
     """
@@ -69,66 +69,66 @@ def scratch() -> Generator[None]:
             tempfile.tempdir = before
 
 
-def takes_pictures(spec: ExportSpec) -> bool:
-    """Whether pixels go in and out, as ``--io image`` says."""
+def has_image_io(spec: ExportSpec) -> bool:
+    """Whether input and output are images (``--io image``)."""
     return spec.options["io"] == "image"
 
 
 def sizes(spec: ExportSpec) -> tuple[tuple[int, int], ...]:
-    """All (height, width) that the package takes, the default first."""
+    """All (height, width) that the package accepts, the default first."""
     from ..arguments import parse_size
 
     more = [parse_size(word) for word in (spec.options["enumerate"] or "").split(",") if word]
     return tuple(dict.fromkeys((spec.size, *more)))
 
 
-def tensors(spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
-    """The border as apps see it: pictures as rows of 8-bit pixels, or float32 NCHW in [-1, 1]."""
+def io_tensors(spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
+    """Input and output as an app sees them: 8-bit pictures, NHWC, or float32 NCHW in [-1, 1]."""
     import dataclasses
 
     from ...runtimes.artifact import TensorSpec
 
     more = sizes(spec) if len(sizes(spec)) > 1 else ()
-    if takes_pictures(spec):
+    if has_image_io(spec):
         height, width = spec.size
-        taken = TensorSpec(
+        input_spec = TensorSpec(
             INPUT_NAME, (1, height, width, 3), "uint8", layout="NHWC", value_range=(0.0, 255.0),
             sizes=more,
         )  # fmt: skip
     else:
-        taken = dataclasses.replace(spec.tensor(INPUT_NAME), sizes=more)
-    return taken, dataclasses.replace(taken, name=OUTPUT_NAME)
+        input_spec = dataclasses.replace(spec.tensor(INPUT_NAME), sizes=more)
+    return input_spec, dataclasses.replace(input_spec, name=OUTPUT_NAME)
 
 
-def about(graph: Graph, spec: ExportSpec) -> Any:  # noqa: ANN401 - imported late
-    """What the package says of itself."""
-    from .package import About
+def package_metadata(graph: Graph, spec: ExportSpec) -> Any:  # noqa: ANN401 - imported late
+    """The package's metadata: author, licence, descriptions."""
+    from .package import PackageMetadata
 
     source = graph.checkpoint.source.partition(":")[0]
     licence = _LICENCES.get(source, "that of the checkpoint it was made from")
-    named = " or ".join(f"{height} high and {width} wide" for height, width in sizes(spec))
-    if takes_pictures(spec):
-        kind = f"RGB picture, 8 bits per channel, upright, {named}"
+    size_text = " or ".join(f"{height} high and {width} wide" for height, width in sizes(spec))
+    if has_image_io(spec):
+        io_text = f"RGB picture, 8 bits per channel, upright, {size_text}"
     else:
-        kind = f"float32, 1 x 3 x height x width, RGB in [-1, 1], {named}"
-    return About(
+        io_text = f"float32, 1 x 3 x height x width, RGB in [-1, 1], {size_text}"
+    return PackageMetadata(
         author="edgedeblur",
         licence=licence,
         description="Removes motion blur from a photograph. DeblurGAN-v2 generator "
         f"({graph.checkpoint.backbone}; Kupyn et al., ICCV 2019), norms {graph.norm}.",
-        input=f"The blurry picture: {kind}",
-        output=f"The deblurred picture: {kind}",
+        input=f"The blurry picture: {io_text}",
+        output=f"The deblurred picture: {io_text}",
         user_defined={**spec.embed, "edgedeblur.compute_units": spec.options["compute_units"]},
     )
 
 
-def expected(graph: Graph, spec: ExportSpec, *, int8_weights: int = 0) -> Any:  # noqa: ANN401
-    """What the saved package must be."""
-    from .package import Expected
+def expected_package(graph: Graph, spec: ExportSpec, *, int8_weights: int = 0) -> Any:  # noqa: ANN401
+    """The structure that the saved package must have."""
+    from .package import ExpectedPackage
 
-    return Expected(
+    return ExpectedPackage(
         ios=spec.options["ios"],
-        pictures=takes_pictures(spec),
+        pictures=has_image_io(spec),
         sizes=sizes(spec),
         live_norms=graph.norm == "live",
         int8_weights=int8_weights,

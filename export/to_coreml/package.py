@@ -1,7 +1,7 @@
-"""Writing a Core ML package so that the same network gives the same bytes, and checking what it is.
+"""Writes Core ML packages reproducibly, and checks the structure of a saved package.
 
-The layout (``Manifest.json``, ``Data/com.apple.CoreML/...``) is what coremltools 9.0 writes, which
-draws new identifiers each time, dates the file, and leaves maps in no fixed order.
+The layout (``Manifest.json``, ``Data/com.apple.CoreML/...``) is that of coremltools 9.0, which adds
+random identifiers and a date, and writes maps in no fixed order.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _MAX_IMMEDIATE_BYTES = 256
 
 
 @dataclass(frozen=True)
-class About:
-    """What a package says of itself."""
+class PackageMetadata:
+    """Descriptive metadata of a package."""
 
     author: str
     licence: str
@@ -35,10 +35,10 @@ class About:
     user_defined: Mapping[str, str]
 
 
-def write_package(model: Any, path: Path, about: About) -> None:  # noqa: ANN401 - ct.models.MLModel
+def write_package(model: Any, path: Path, about: PackageMetadata) -> None:  # noqa: ANN401 - ct.models.MLModel
     """Write a converted model to the new folder ``path``."""
     spec = model.get_spec()
-    describe(spec, about)
+    write_description(spec, about)
     share_constants(spec)
     file, weights = path / MODEL_FILE, path / WEIGHTS
     file.parent.mkdir(parents=True)
@@ -48,8 +48,8 @@ def write_package(model: Any, path: Path, about: About) -> None:  # noqa: ANN401
     (path / "Manifest.json").write_text(json.dumps(_package_manifest(), indent=4), "utf-8")
 
 
-def describe(spec: Any, about: About) -> None:  # noqa: ANN401 - a protobuf message
-    """Fill in the description, for Xcode to show and apps to read."""
+def write_description(spec: Any, about: PackageMetadata) -> None:  # noqa: ANN401 - a protobuf message
+    """Fill in the description that Xcode shows and apps can read."""
     description = spec.description
     metadata = description.metadata
     metadata.author, metadata.license = about.author, about.licence
@@ -61,9 +61,9 @@ def describe(spec: Any, about: About) -> None:  # noqa: ANN401 - a protobuf mess
 
 
 def share_constants(spec: Any) -> None:  # noqa: ANN401 - a protobuf message
-    """Keep one of the small constants that are equal, such as every convolution's strides.
+    """Merge equal small constants, such as the strides of every convolution.
 
-    They were half of the program: 600 constants for 80 convolutions.
+    They made up half of the program: 600 constants for 80 convolutions.
     """
     block = main_block(spec)
     first: dict[bytes, str] = {}
@@ -99,7 +99,7 @@ def main_block(spec: Any) -> Any:  # noqa: ANN401
 
 
 def _package_manifest() -> dict[str, Any]:
-    """The package's list of files, with identifiers that follow from their names."""
+    """The package's list of files, with identifiers derived from their names."""
     items = {
         "model.mlmodel": "CoreML Model Specification",
         "weights": "CoreML Model Weights",
@@ -121,11 +121,15 @@ def _package_manifest() -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What a saved package must be.
+class ExpectedPackage:
+    """The structure that a saved package must have.
 
-    ``sizes``: (height, width) that it takes, the default first. ``int8_weights``: how many weights
-    are to be stored in 8 bits.
+    Attributes:
+        ios: Oldest iOS version that must run it.
+        pictures: Whether input and output are images.
+        sizes: (height, width) that it accepts, the default first.
+        live_norms: Whether live norms are expected.
+        int8_weights: Number of weights stored in 8 bits.
     """
 
     ios: str
@@ -135,11 +139,11 @@ class Expected:
     int8_weights: int = 0
 
 
-def check_package(path: Path, expected: Expected) -> None:
-    """Read a saved package back and compare its structure with what was asked for.
+def check_package(path: Path, expected: ExpectedPackage) -> None:
+    """Read a saved package back and check its structure.
 
     Raises:
-        ValueError: it is something else; the message says what.
+        ValueError: the structure differs; the message names the difference.
     """
     spec = load_spec(path)
     if spec.WhichOneof("Type") != "mlProgram":
@@ -158,17 +162,17 @@ def check_package(path: Path, expected: Expected) -> None:
     live = sorted({kind for kind in kinds if kind in _LIVE_NORMS})
     if live and not expected.live_norms:
         raise ValueError(
-            f"{path}: norms are to be frozen, but the program holds {', '.join(live)}, which uses "
+            f"{path}: norms must be frozen, but the program holds {', '.join(live)}, which uses "
             "the picture's own statistics; the norms were not folded before conversion"
         )
-    packed = sum(kind.startswith("constexpr_") for kind in kinds)
-    if packed != expected.int8_weights:
+    int8_count = sum(kind.startswith("constexpr_") for kind in kinds)
+    if int8_count != expected.int8_weights:
         raise ValueError(
-            f"{path}: {packed} weights are stored in 8 bits, {expected.int8_weights} were to be"
+            f"{path}: {int8_count} weights are stored in 8 bits, {expected.int8_weights} were to be"
         )
 
 
-def _check_feature(path: Path, feature: Any, expected: Expected) -> None:  # noqa: ANN401
+def _check_feature(path: Path, feature: Any, expected: ExpectedPackage) -> None:  # noqa: ANN401
     kind = feature.type.WhichOneof("Type")
     if not expected.pictures:
         if kind != "multiArrayType":
@@ -183,23 +187,29 @@ def _check_feature(path: Path, feature: Any, expected: Expected) -> None:  # noq
 
 
 def _check_sizes(path: Path, description: Any, sizes: tuple[tuple[int, int], ...]) -> None:  # noqa: ANN401
-    """The picture in has the sizes; so has the picture out, if there is only one.
+    """Check the input sizes, and the output size if there is only one.
 
-    Of several, coremltools lets the output have any size, and names a fault of Core ML as the
-    reason (converters/mil/backend/mil/load.py, rdar 122895892).
+    With several, coremltools leaves the output size unspecified because of a bug in Core ML
+    (converters/mil/backend/mil/load.py, rdar 122895892).
     """
-    taken, given = (part[0].type.imageType for part in (description.input, description.output))
-    listed = {(size.height, size.width) for size in taken.enumeratedSizes.sizes}
-    found = [((taken.height, taken.width), listed or {(taken.height, taken.width)})]
+    input_type, output_type = (
+        part[0].type.imageType for part in (description.input, description.output)
+    )
+    listed = {(size.height, size.width) for size in input_type.enumeratedSizes.sizes}
+    found = [
+        ((input_type.height, input_type.width), listed or {(input_type.height, input_type.width)})
+    ]
     if len(sizes) == 1:
-        found.append(((given.height, given.width), {(given.height, given.width)}))
+        found.append(
+            ((output_type.height, output_type.width), {(output_type.height, output_type.width)})
+        )
     for default, every in found:
         if default != sizes[0] or every != set(sizes):
             raise ValueError(
-                f"{path}: pictures are {_named((default,))} of {_named(sorted(every))}, not "
-                f"{_named(sizes[:1])} of {_named(sorted(sizes))} (HxW)"
+                f"{path}: pictures are {_size_list((default,))} of {_size_list(sorted(every))}, "
+                f"not {_size_list(sizes[:1])} of {_size_list(sorted(sizes))} (HxW)"
             )
 
 
-def _named(sizes: Sequence[tuple[int, int]]) -> str:
+def _size_list(sizes: Sequence[tuple[int, int]]) -> str:
     return " or ".join(f"{height}x{width}" for height, width in sizes)

@@ -1,7 +1,7 @@
 """Core ML: ``.mlpackage`` folders with an ML Program, for iPhones, iPads and Macs.
 
-Norms are folded before coremltools sees the network (`prepare`): coremltools 9.0 turns a frozen
-InstanceNorm into a live one without a word.
+Norms are folded before coremltools gets the network (`prepare`): coremltools 9.0 silently turns a
+frozen InstanceNorm into a live one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ...runtimes.run_coreml.interpreter import quiet
 from ...runtimes.run_coreml.runner import COMPUTE_UNITS
 from ..graph import ExportSpec, Graph
 from ..registry import Converted, Option, Target, register
-from .model import about, expected, scratch, tensors, to_model
+from .model import expected_package, io_tensors, package_metadata, scratch_folder, to_model
 
 if TYPE_CHECKING:
     from ...quantize.recipe import Recipe
@@ -25,30 +25,30 @@ def convert_fp16(graph: Graph, spec: ExportSpec, path: Path) -> None:
     """Write a package with float16 weights and activations."""
     from .package import check_package, write_package
 
-    with scratch(), quiet():
-        write_package(to_model(graph, spec), path, about(graph, spec))
-    check_package(path, expected(graph, spec))
+    with scratch_folder(), quiet():
+        write_package(to_model(graph, spec), path, package_metadata(graph, spec))
+    check_package(path, expected_package(graph, spec))
 
 
 def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
-    """Write a package with 8-bit weights, and 8-bit activations if the recipe says so.
+    """Write a package with 8-bit weights, and 8-bit activations if the recipe has them.
 
     Raises:
-        ValueError: live norms, or a recipe that Core ML or the chosen system cannot have.
+        ValueError: live norms, or a recipe that Core ML or the iOS version does not support.
     """
     from .int8 import quantised_model
     from .package import check_package, write_package
 
-    with scratch():
-        model, packed, settled = quantised_model(graph, spec)
+    with scratch_folder():
+        model, int8_count, stability = quantised_model(graph, spec)
         with quiet():
-            write_package(model, path, about(graph, spec))
-    check_package(path, expected(graph, spec, int8_weights=packed))
-    return Converted(quantised=settled)
+            write_package(model, path, package_metadata(graph, spec))
+    check_package(path, expected_package(graph, spec, int8_weights=int8_count))
+    return Converted(quantised=stability)
 
 
 def size_list(text: str) -> str:
-    """``256x256,736x1280``, checked; stays text, as it stands in the manifest.
+    """``256x256,736x1280``, checked; stays text, as the manifest records it.
 
     Raises:
         argparse.ArgumentTypeError: as `arguments.parse_size`.
@@ -61,25 +61,25 @@ def size_list(text: str) -> str:
 _OPTIONS = (
     Option(
         "--io",
-        "what goes in and out: image (8-bit pixels) or tensor (float in [-1, 1]) (default: image)",
+        "input and output: image (8-bit pixels) or tensor (float in [-1, 1]) (default: image)",
         choices=("image", "tensor"),
         default="image",
     ),
     Option(
         "--ios",
-        "oldest system that must run it (default: 16)",
+        "oldest iOS version that must run it (default: 16)",
         choices=("15", "16", "17", "18"),
         default="16",
     ),
     Option(
         "--enumerate",
-        "more sizes that the same package takes, besides --size",
+        "more sizes that the same package accepts, besides --size",
         parse=size_list,
         metavar="HxW,...",
     ),
     Option(
         "--compute-units",
-        "what the app should ask Core ML for; noted in the package (default: all)",
+        "compute units the app should request; recorded in the package (default: all)",
         choices=tuple(COMPUTE_UNITS),
         default="all",
     ),
@@ -88,8 +88,8 @@ _OPTIONS = (
 _CONVERT = {"fp16": convert_fp16, "int8": convert_int8}
 
 
-def _weights_only(recipe: Recipe) -> Recipe:
-    """8-bit weights and float16 arithmetic, which every system from iOS 16 on has."""
+def _weight_only_recipe(recipe: Recipe) -> Recipe:
+    """The recipe with 8-bit weights and float16 arithmetic, supported from iOS 16 on."""
     import dataclasses
 
     return dataclasses.replace(
@@ -111,9 +111,9 @@ def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
         needs_calibration=precision == "int8",
         about=about,
         options=_OPTIONS,
-        tensors=tensors,
+        tensors=io_tensors,
         free_size=False,
-        recipe=_weights_only if precision == "int8" else None,
+        recipe=_weight_only_recipe if precision == "int8" else None,
     )
 
 

@@ -1,7 +1,7 @@
-"""Types of an ONNX graph: float16 inside, float32 where it is needed, any border.
+"""Converts an ONNX graph to float16, with float32 where it is needed and at input and output.
 
-Strongly typed runtimes (TensorRT 11) compute in the types the graph says, so the graph says them:
-every cast is written down, none is left to a runtime's taste.
+Strongly typed runtimes (TensorRT 11) compute in the types of the graph, so the graph holds every
+cast explicitly.
 
 What stays float32 was measured at 256x256 on four samples, every result rounded to half, sums in
 float32, residual SNR against PyTorch (MobileNet-DSC; MobileNet): all in half 49.5 to 53.1 dB (50.1
@@ -26,31 +26,31 @@ FLOAT, HALF = 1, 10  # onnx.TensorProto.FLOAT, FLOAT16
 QDQ_OPSET = 19  # the first whose Q/DQ pairs take half scales
 # Live statistics in half precision lose the variance; these few numbers per channel stay float32.
 _FLOAT_OPS = frozenset({"ReduceMean", "Sqrt", "Div"})
-# Inputs that are float32 whatever the operation computes in: Resize's region and scales.
+# Inputs that are always float32: Resize's region and scales.
 _ALWAYS_FLOAT = {"Resize": (1, 2)}
 _LARGEST, _SMALLEST = 65504.0, 2.0**-24
 
 
 def to_half(model: ModelProto) -> ModelProto:
-    """A copy with float16 weights and activations; float32 at the border and from the tanh on.
+    """A copy with float16 weights and activations; float32 at input, output and from the tanh on.
 
-    The residual add and the clamp stay float32, since near 1 a half float has steps of 1/16 of an
-    8-bit level, and the picture is added as it came.
+    The residual add and the clamp stay float32: near 1, float16 has steps of 1/16 of an 8-bit
+    level. The picture is added unrounded.
 
     Raises:
-        ValueError: no tanh in the graph, or a weight that half floats cannot hold.
+        ValueError: no tanh in the graph, or a weight out of float16's range.
     """
     model = copy.deepcopy(model)
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         _raise_opset(model)
-    return _Typing(model).run()
+    return _TypePass(model).run()
 
 
-def tail(model: ModelProto) -> set[str]:
+def float_tail(model: ModelProto) -> set[str]:
     """Outputs of the nodes from the last tanh on: tanh, residual add, clamp.
 
     Raises:
-        ValueError: there is no tanh.
+        ValueError: the graph has no tanh.
     """
     outputs: set[str] = set()
     for node in reversed(model.graph.node):
@@ -66,19 +66,19 @@ def _raise_opset(model: ModelProto) -> None:
             entry.version = max(entry.version, QDQ_OPSET)
 
 
-class _Typing:
-    """One pass over the nodes: each gets its inputs in its own precision."""
+class _TypePass:
+    """One pass over the nodes that gives each its inputs in its own precision."""
 
     def __init__(self, model: ModelProto) -> None:
         self._onnx = require("onnx", extra="onnx")
         self._model = model
-        self._tail = tail(model)
-        self._held = {tensor.name: tensor for tensor in model.graph.initializer}
+        self._tail = float_tail(model)
+        self._initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self._types = self._inferred(model)
         self._casts: dict[tuple[str, int], str] = {}
 
     def _inferred(self, model: ModelProto) -> dict[str, int]:
-        """Element types of all tensors, as they are before."""
+        """Element types of all tensors before the conversion."""
         graph = self._onnx.shape_inference.infer_shapes(model, data_prop=True).graph
         types = {tensor.name: tensor.data_type for tensor in graph.initializer}
         for value in (*graph.input, *graph.output, *graph.value_info):
@@ -94,7 +94,7 @@ class _Typing:
             self._type(node, was_float)
         for output in graph.output:
             if self._types[output.name] != FLOAT:  # the tail is float32, so this is a mistake
-                raise ValueError(f"output {output.name} came out as half")
+                raise ValueError(f"output {output.name} is float16")
         used = {name for node in graph.node for name in node.input}
         kept = [tensor for tensor in graph.initializer if tensor.name in used]
         del graph.initializer[:], graph.value_info[:]
@@ -104,13 +104,13 @@ class _Typing:
     def _type(self, node: NodeProto, was_float: set[str]) -> None:
         outputs = [name for name in node.output if name in was_float]
         inputs = [name for name in node.input if name in was_float]
-        whole = node.op_type in _FLOAT_OPS or bool(self._tail.intersection(node.output))
-        precision = FLOAT if whole or not (outputs or inputs) else HALF
+        is_float = node.op_type in _FLOAT_OPS or bool(self._tail.intersection(node.output))
+        precision = FLOAT if is_float or not (outputs or inputs) else HALF
         fixed = _ALWAYS_FLOAT.get(node.op_type, ())
         for index, name in enumerate(node.input):
             if name in was_float:
                 wanted = FLOAT if index in fixed else precision
-                node.input[index] = self._as(name, wanted, scale=_is_scale(node, index))
+                node.input[index] = self._in_precision(name, wanted, scale=_is_scale(node, index))
         for attribute in node.attribute:
             if node.op_type == "Cast" and attribute.name == "to" and attribute.i == FLOAT:
                 attribute.i = precision = HALF
@@ -118,28 +118,28 @@ class _Typing:
             self._types[name] = precision
         self._model.graph.node.append(node)
 
-    def _as(self, name: str, wanted: int, *, scale: bool = False) -> str:
-        """The tensor in the precision wanted: itself, a converted weight, or behind a cast."""
+    def _in_precision(self, name: str, wanted: int, *, scale: bool = False) -> str:
+        """Name of the tensor in the wanted precision: itself, a converted weight, or a cast."""
         if self._types[name] == wanted:
             return name
         key = (name, wanted)
         if key not in self._casts:
             self._casts[key] = f"{name}/{'half' if wanted == HALF else 'float'}"
-            if name in self._held:
-                self._hold(name, self._casts[key], scale=scale)
+            if name in self._initializers:
+                self._store_half(name, self._casts[key], scale=scale)
             else:
                 self._model.graph.node.append(
                     self._onnx.helper.make_node("Cast", [name], [self._casts[key]], to=wanted)
                 )
         return self._casts[key]
 
-    def _hold(self, name: str, halved: str, *, scale: bool) -> None:
-        value = self._onnx.numpy_helper.to_array(self._held[name])
-        # Infinite weights are NaN's kin, which the comparison with PyTorch catches and words.
+    def _store_half(self, name: str, halved: str, *, scale: bool) -> None:
+        value = self._onnx.numpy_helper.to_array(self._initializers[name])
+        # The comparison with PyTorch reports NaN and infinite weights.
         if value.size and float(np.max(np.abs(value))) > _LARGEST and np.isfinite(value).all():
             raise ValueError(
-                f"{name} holds {float(np.max(np.abs(value))):.4g}, more than half floats can "
-                f"({_LARGEST:g}); export in fp32"
+                f"{name} holds {float(np.max(np.abs(value))):.4g}, above float16's "
+                f"maximum {_LARGEST:g}; export in fp32"
             )
         if scale:  # a step of 0 would divide by it
             value = np.maximum(value, _SMALLEST)

@@ -18,13 +18,13 @@ from .float16 import to_half
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from ...quantize.pipeline import Quantised
+    from ...quantize.pipeline import QuantisedOnnx
 
 # 18 is what torch.onnx.export writes natively; every runtime we target reads it.
 OPSET = 18
 MULTIPLE = 32
-INT8_TOLERANCE_DB = 35.0  # on every picture; what counts, the drop against sharp, has its own gate
-_MAX_SIDE_32NDS = 1024  # upper bound that torch.export needs for a free side
+INT8_TOLERANCE_DB = 35.0  # on every picture; the drop against sharp pictures has its own gate
+_MAX_SIDE_32NDS = 1024  # upper bound that torch.export needs for a dynamic side
 
 
 def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> None:
@@ -33,22 +33,22 @@ def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> None:
 
 
 def convert_fp16(graph: Graph, spec: ExportSpec, path: Path) -> None:
-    """Write an ONNX file with float16 weights and activations, float32 at its border."""
+    """Write an ONNX file with float16 weights and activations, float32 input and output."""
     save_model(to_half(to_model(graph, spec)), spec, path)
 
 
 def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
-    """Write an ONNX file with Q/DQ pairs: int8 weights, 8-bit activations, float border."""
+    """Write an ONNX file with Q/DQ pairs: int8 weights, 8-bit activations, float input, output."""
     done = to_quantised(graph, spec)
     save_model(done.model, spec, path)
     return Converted(quantised=done)
 
 
-def to_quantised(graph: Graph, spec: ExportSpec) -> Quantised:
-    """Trace, calibrate and quantise as ``spec.quantise`` says.
+def to_quantised(graph: Graph, spec: ExportSpec) -> QuantisedOnnx:
+    """Trace, calibrate and quantise by the plan in ``spec.quantise``.
 
     Raises:
-        ValueError: no plan, or live norms, whose statistics are not for 8 bits.
+        ValueError: no plan, or live norms, whose statistics cannot be quantised to 8 bits.
     """
     from ...quantize.pipeline import run_plan
 
@@ -74,9 +74,9 @@ def to_model(graph: Graph, spec: ExportSpec) -> ModelProto:
         rows = torch.export.Dim("height_32nds", min=1, max=_MAX_SIDE_32NDS)
         columns = torch.export.Dim("width_32nds", min=1, max=_MAX_SIDE_32NDS)
         shapes = {INPUT_NAME: {2: MULTIPLE * rows, 3: MULTIPLE * columns}}
-        # torch.export takes sides that are equal, or 1 after /32, for constants.
+        # torch.export specialises on sides that are equal, or 1 after /32.
         height, width = 3 * MULTIPLE, 4 * MULTIPLE
-    with _quiet():
+    with _silence_exporters():
         program = torch.onnx.export(
             graph.module,
             (torch.zeros(1, 3, height, width),),
@@ -89,20 +89,20 @@ def to_model(graph: Graph, spec: ExportSpec) -> ModelProto:
             verbose=False,
         )
         model = onnxslim.slim(program.model_proto)
-    _name_sides(model, spec)
+    _name_free_dimensions(model, spec)
     _name_nodes(model)
     return model
 
 
 def _name_nodes(model: ModelProto) -> None:
-    """Call convolutions after their weights, which errors and recipes can point at."""
+    """Name convolutions after their weights, so that errors and recipes can refer to them."""
     for index, node in enumerate(model.graph.node):
         named = node.op_type in ("Conv", "ConvTranspose")
         node.name = node.input[1].removesuffix(".weight") if named else f"{node.op_type}_{index}"
 
 
-def _name_sides(model: ModelProto, spec: ExportSpec) -> None:
-    """Call free sides height and width; drop the traced shapes in between, which runtimes infer."""
+def _name_free_dimensions(model: ModelProto, spec: ExportSpec) -> None:
+    """Name dynamic sides height and width; drop the traced shapes, which runtimes infer."""
     del model.graph.value_info[:]
     if not spec.dynamic:
         return
@@ -112,7 +112,7 @@ def _name_sides(model: ModelProto, spec: ExportSpec) -> None:
 
 
 def save_model(model: ModelProto, spec: ExportSpec, path: Path) -> None:
-    """Check the model and write it, with the manifest inside and nothing of this machine."""
+    """Check the model and write it, with the manifest inside and no paths of this machine."""
     onnx = require("onnx", extra="onnx")
     del model.metadata_props[:]
     for node in model.graph.node:
@@ -128,8 +128,8 @@ def save_model(model: ModelProto, spec: ExportSpec, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    """Keep the exporters' own chatter out of our output; errors still come through."""
+def _silence_exporters() -> Generator[None]:
+    """Suppress the exporters' log output and warnings; errors still propagate."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

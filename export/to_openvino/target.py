@@ -24,14 +24,14 @@ def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> None:
 
 
 def convert_fp16(graph: Graph, spec: ExportSpec, path: Path) -> None:
-    """Write OpenVINO IR with float16 weights; its runner computes in bf16 where the CPU has it."""
+    """Write OpenVINO IR with float16 weights; its runner uses bf16 if the CPU supports it."""
     _save(graph, spec, path, half=True)
 
 
 def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
-    """Write the quantised network into the folder ``path``, as ONNX, which OpenVINO reads itself.
+    """Write the quantised network into the folder ``path`` as ONNX, which OpenVINO reads.
 
-    OpenVINO's own format spells every Q/DQ pair out: 1.5 MB of XML for 1.3 MB of weights
+    OpenVINO IR writes out every Q/DQ pair: 1.5 MB of XML for 1.3 MB of weights
     (MobileNet-DSC), which would be more than half of the float artifact.
     """
     done = to_quantised(graph, spec)
@@ -42,10 +42,10 @@ def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
 
 def _save(graph: Graph, spec: ExportSpec, path: Path, *, half: bool) -> None:
     openvino = require("openvino", extra="openvino")
-    # By way of our simplified ONNX, in memory. OpenVINO's PyTorch front end (convert_model, from
+    # Converts the simplified ONNX, in memory. OpenVINO's PyTorch front end (convert_model, from
     # TorchScript or torch.export) writes a third of the layers, but the compiled model is as large
-    # and as fast; its answers for live norms are wrong (off by up to 0.7 in [-1, 1]); it leaves
-    # the output unnamed; and it reports every conversion by telemetry, which read_model does not.
+    # and as fast; its outputs for live norms are wrong (off by up to 0.7 in [-1, 1]); it leaves
+    # the output unnamed; and it sends telemetry for every conversion, which read_model does not.
     data = to_model(graph, spec).SerializeToString()
     model = openvino.Core().read_model(data, b"")
     _number_layers(model)
@@ -56,10 +56,10 @@ def _save(graph: Graph, spec: ExportSpec, path: Path, *, half: bool) -> None:
 
 
 def _number_layers(model: Model) -> None:
-    """Number unnamed layers by their order.
+    """Number unnamed layers in order.
 
-    OpenVINO names them by a counter of the whole process, which would change the file's hash from
-    one export to the next.
+    OpenVINO names them by a process-wide counter, which would change the file's hash from one
+    export to the next.
     """
     for index, node in enumerate(model.get_ordered_ops()):
         kind = node.get_type_name()

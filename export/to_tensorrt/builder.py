@@ -1,6 +1,6 @@
 """Builds an engine from a typed ONNX graph, with TensorRT (10, 11) or TensorRT for RTX.
 
-Networks are strongly typed: the graph's types are computed in, whatever the builder would prefer.
+Networks are strongly typed: the engine computes in the types of the graph.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ...runtimes.files import replacing
 from ...runtimes.optional import MissingDependencyError
 from ...runtimes.run_tensorrt.sdk import MODULES, TITLES, ErrorLog, load_sdk, version_numbers
 
-Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # least, best, most
+Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # min, opt, max
 _OLDEST = {"tensorrt": (10, 0), "rtx": (1, 0)}
 _MIB = 1 << 20
 
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What to build.
+    """Settings of an engine build.
 
     Attributes:
         sdk: ``tensorrt`` or ``rtx``.
-        shapes: Least, best and largest shape of the input, if it has free sides.
-        compute_capabilities: GPUs for ``rtx``, such as ``75``; none takes its default, Ampere and
+        shapes: Min, opt and max shape of the input, if it is dynamic.
+        compute_capabilities: GPUs for ``rtx``, such as ``75``; empty means its default, Ampere and
             newer. TensorRT itself builds for the GPU it runs on.
-        workspace_mib: Most scratch memory a layer may take; None leaves it to the builder.
+        workspace_mib: Largest workspace of a layer, in MiB; None is the builder's default.
         level: Optimisation level, 0 to 5; None is the builder's default.
-        timing_cache: File that TensorRT's measurements are kept in from build to build.
+        timing_cache: TensorRT's timing cache file, kept from build to build.
         detailed: Keep layer information in the engine.
     """
 
@@ -48,8 +48,8 @@ class BuildRequest:
 
 
 @dataclass
-class Built:
-    """The engine, and the seconds that building took."""
+class BuiltEngine:
+    """The engine, its build time in seconds, and the builder's version."""
 
     plan: bytes
     seconds: float
@@ -58,17 +58,17 @@ class Built:
 
 def build_engine(
     data: bytes, request: BuildRequest, log: Callable[[str], None] = lambda _: None
-) -> Built:
-    """Parse and build.
+) -> BuiltEngine:
+    """Parse the ONNX graph and build the engine.
 
     Args:
         data: The ONNX file.
-        request: How.
-        log: Told how far it is.
+        request: Build settings.
+        log: Called with progress lines.
 
     Raises:
-        ValueError: the parser or the builder refused; the message names node and reason.
-        MissingDependencyError: the SDK is missing or too old, or needs a GPU that is not there.
+        ValueError: the parser or the builder failed; the message names node and reason.
+        MissingDependencyError: the SDK is missing or too old, or needs a GPU.
         KeyboardInterrupt: Ctrl-C during the build.
     """
     sdk = load_sdk(request.sdk)
@@ -79,15 +79,15 @@ def build_engine(
     _parse(sdk, network, data, error_log)
     monitor = _monitor_class(sdk)(log)
     start = time.monotonic()
-    with _configured(sdk, builder, network, request, error_log) as config:
+    with _build_config(sdk, builder, network, request, error_log) as config:
         config.progress_monitor = monitor
         plan = builder.build_serialized_network(network, config)
     if monitor.interrupted:
         raise KeyboardInterrupt
     if plan is None:
-        raise ValueError(_refusal(request, error_log.text()))
+        raise ValueError(_build_error(request, error_log.text()))
     version = f"{MODULES[request.sdk]} {sdk.__version__}"
-    return Built(bytes(memoryview(plan)), time.monotonic() - start, version)
+    return BuiltEngine(bytes(memoryview(plan)), time.monotonic() - start, version)
 
 
 def _check_version(sdk: ModuleType, name: str) -> None:
@@ -100,7 +100,7 @@ def _check_version(sdk: ModuleType, name: str) -> None:
 
 
 def _strongly_typed(sdk: ModuleType) -> int:
-    """The flag; TensorRT may drop it once it knows no other networks."""
+    """The creation flag; 0 for a TensorRT that has strongly typed networks only."""
     flag = getattr(sdk.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     return 0 if flag is None else 1 << int(flag)
 
@@ -109,29 +109,29 @@ def _parse(sdk: ModuleType, network: Any, data: bytes, error_log: ErrorLog) -> N
     parser = sdk.OnnxParser(network, error_log.logger)
     if parser.parse(data):
         return
-    told: list[str] = []
+    reasons: list[str] = []
     for index in range(parser.num_errors):
         error = parser.get_error(index)
         reason = next((x for x in error.desc().splitlines() if " Error Code " in x), error.desc())
         node = f"node {error.node_name()} ({error.node_operator()}): " if error.node_name() else ""
-        told.append(f"{node}{' '.join(reason.split())}")
+        reasons.append(f"{node}{' '.join(reason.split())}")
     raise ValueError(
         f"the ONNX parser of {sdk.__name__} {sdk.__version__} refuses the graph: "
-        f"{'; '.join(told[:3])}. Try --rewrite none, or the other --trt"
+        f"{'; '.join(reasons[:3])}. Try --rewrite none, or the other --trt"
     )
 
 
 @contextlib.contextmanager
-def _configured(
+def _build_config(
     sdk: ModuleType,
     builder: Any,  # noqa: ANN401 - an object of the SDK
     network: Any,  # noqa: ANN401
     request: BuildRequest,
     error_log: ErrorLog,
 ) -> Generator[Any]:
-    """The builder's configuration; the timing cache is written back behind the build."""
+    """The builder's configuration; writes the timing cache back after the build."""
     config = builder.create_builder_config()
-    config.clear_flag(sdk.BuilderFlag.TF32)  # on by default; what says fp32 is to be fp32
+    config.clear_flag(sdk.BuilderFlag.TF32)  # on by default; fp32 targets compute in fp32
     if request.level is not None:
         config.builder_optimization_level = request.level
     if request.workspace_mib is not None:
@@ -160,7 +160,7 @@ def _timing_cache(config: Any, path: Path) -> Generator[None]:  # noqa: ANN401
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         if not config.set_timing_cache(config.create_timing_cache(known), False):
-            raise ValueError(f"{path}: a timing cache of another TensorRT or GPU; delete it")
+            raise ValueError(f"{path}: timing cache of another TensorRT version or GPU; delete it")
         yield
         with replacing(path) as temporary:
             temporary.write_bytes(bytes(memoryview(config.get_timing_cache().serialize())))
@@ -174,21 +174,21 @@ def _capability(sdk: ModuleType, word: str) -> Any:  # noqa: ANN401
     return member
 
 
-def _refusal(request: BuildRequest, reason: str) -> str:
-    """What to do about a failed build, as far as the reason tells."""
-    helps = "--opt-level or --trt may get around it; EDGEDEBLUR_DEBUG=1 shows the traceback"
+def _build_error(request: BuildRequest, reason: str) -> str:
+    """Error message of a failed build, with advice that fits the reason."""
+    advice = "try another --opt-level or --trt; EDGEDEBLUR_DEBUG=1 shows the traceback"
     if "CUDA driver" in reason or "no CUDA-capable device" in reason:
-        helps = "this build needs an NVIDIA GPU and driver"
+        advice = "this build needs an NVIDIA GPU and driver"
         if "current" in request.compute_capabilities:
-            helps += "; --compute-capability current means the GPU of this machine"
+            advice += "; --compute-capability current means the GPU of this machine"
     elif "workspace" in reason:
-        helps = "give it more --workspace"
-    return f"{TITLES[request.sdk]} cannot build the engine: {reason}; {helps}"
+        advice = "increase --workspace"
+    return f"{TITLES[request.sdk]} cannot build the engine: {reason}; {advice}"
 
 
 def _monitor_class(sdk: ModuleType) -> Any:  # noqa: ANN401
     class Monitor(sdk.IProgressMonitor):
-        """Tells the innermost phase; its calls come from the builder."""
+        """Logs the innermost build phase; the builder calls it."""
 
         def __init__(self, log: Callable[[str], None]) -> None:
             super().__init__()

@@ -1,4 +1,4 @@
-"""What a TensorRT engine takes and gives: ``--io fp32``, ``fp16`` or ``uint8``."""
+"""Inputs and outputs of a TensorRT engine: ``--io fp32``, ``fp16`` or ``uint8``."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 UINT8 = 2  # onnx.TensorProto.UINT8
-BORDERS = ("fp32", "fp16", "uint8")
+IO_FORMATS = ("fp32", "fp16", "uint8")
 _DTYPES = {"fp32": "float32", "fp16": "float16", "uint8": "uint8"}
-_KINDS = {"fp32": FLOAT, "fp16": HALF, "uint8": UINT8}
+_ONNX_TYPES = {"fp32": FLOAT, "fp16": HALF, "uint8": UINT8}
 
 
-def border_tensors(spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
-    """Input and output as ``spec.options`` say: float NCHW in [-1, 1], or uint8 NHWC pictures."""
-    io, most = spec.options["io"], spec.options["max_batch"]
-    batch: int | str = "batch" if most > 1 else 1
+def io_tensors(spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
+    """Input and output for the options: float NCHW in [-1, 1], or uint8 NHWC pictures."""
+    io, max_batch = spec.options["io"], spec.options["max_batch"]
+    batch: int | str = "batch" if max_batch > 1 else 1
     height, width = ("height", "width") if spec.dynamic else spec.size
 
     def tensor(name: str) -> TensorSpec:
@@ -34,27 +34,27 @@ def border_tensors(spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
     return tensor(INPUT_NAME), tensor(OUTPUT_NAME)
 
 
-def with_border(model: ModelProto, spec: ExportSpec) -> ModelProto:
-    """Give a model with a float32 NCHW border the one asked for; changes ``model``."""
+def with_io_format(model: ModelProto, spec: ExportSpec) -> ModelProto:
+    """Convert a model's float32 NCHW input and output to the requested type; changes ``model``."""
     onnx = require("onnx", extra="onnx")
     io = spec.options["io"]
-    taken, given = border_tensors(spec)
+    input_spec, output_spec = io_tensors(spec)
     graph = model.graph
     if io != "fp32":
-        _rename(model, INPUT_NAME, "image/float")
-        _rename(model, OUTPUT_NAME, "deblurred/float")
+        _rename_tensor(model, INPUT_NAME, "image/float")
+        _rename_tensor(model, OUTPUT_NAME, "deblurred/float")
         before, after = (_from_uint8, _to_uint8) if io == "uint8" else (_from_half, _to_half)
         nodes = [*before(onnx, graph), *graph.node, *after(onnx, graph)]
         del graph.node[:]
         graph.node.extend(nodes)
     del graph.input[:], graph.output[:], graph.value_info[:]
     info = onnx.helper.make_tensor_value_info
-    graph.input.append(info(taken.name, _KINDS[io], taken.shape))
-    graph.output.append(info(given.name, _KINDS[io], given.shape))
+    graph.input.append(info(input_spec.name, _ONNX_TYPES[io], input_spec.shape))
+    graph.output.append(info(output_spec.name, _ONNX_TYPES[io], output_spec.shape))
     return model
 
 
-def _rename(model: ModelProto, old: str, new: str) -> None:
+def _rename_tensor(model: ModelProto, old: str, new: str) -> None:
     for node in model.graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]
@@ -68,7 +68,7 @@ def _to_half(onnx: Any, _graph: Any) -> list[Any]:  # noqa: ANN401
     return [onnx.helper.make_node("Cast", ["deblurred/float"], [OUTPUT_NAME], to=HALF)]
 
 
-# TensorRT takes uint8 at the border only, with a cast right behind it.
+# TensorRT allows uint8 only for inputs and outputs, next to a cast.
 def _from_uint8(onnx: Any, graph: Any) -> list[Any]:  # noqa: ANN401
     make = onnx.helper.make_node
     for name, value in (("border/middle", 127.5), ("border/one", 1.0)):

@@ -1,6 +1,6 @@
-"""The command-line options of the TensorRT targets, and how their words become values.
+"""Command-line options of the TensorRT targets, and their parsers.
 
-Values are plain JSON types, or paths, which stay out of manifests.
+Values are JSON types, or paths, which manifests do not record.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...runtimes.run_tensorrt.sdk import MODULES
 from ..registry import Option
-from .io_types import BORDERS
+from .io_types import IO_FORMATS
 
 CAPABILITIES = ("75", "80", "86", "89", "120", "121", "current")
 
@@ -46,21 +46,21 @@ def _number(low: int, high: int) -> Callable[[str], int]:
 OPTIONS = (
     Option("--trt", "tensorrt, if it is installed with a usable GPU, else rtx (TensorRT for RTX, "
            "which builds without a GPU)", choices=tuple(MODULES)),
-    Option("--io", "type at the border; uint8 is whole pictures, NHWC (default: fp32)",
-           choices=BORDERS, default="fp32"),
+    Option("--io", "input and output type; uint8 is NHWC pictures (default: fp32)",
+           choices=IO_FORMATS, default="fp32"),
     Option("--compute-capability", "GPUs that an rtx engine is for (default: Ampere and newer)",
            _capabilities, metavar="75,80,86,89,120,121|current"),
     Option("--profile", "sizes of --dynamic (default: 32x32, --size, --size)", _profile,
            metavar="MIN,OPT,MAX"),
-    Option("--max-batch", "most pictures at once (default: 1)", _number(1, 256), default=1,
+    Option("--max-batch", "largest batch (default: 1)", _number(1, 256), default=1,
            metavar="N"),
-    Option("--workspace", "most scratch memory of a layer", _number(1, 999_999), metavar="MIB"),
+    Option("--workspace", "largest workspace of a layer", _number(1, 999_999), metavar="MIB"),
     Option("--opt-level", "how long to look for fast kernels, 0 to 5; rtx looks on the GPU's "
            "machine", _number(0, 5), metavar="N"),
-    Option("--timing-cache", "tensorrt: file that keeps what was timed for the next build", Path,
+    Option("--timing-cache", "tensorrt: timing cache file, kept from build to build", Path,
            metavar="FILE"),
-    Option("--keep-onnx", "also write the typed ONNX behind the engine (replaced if there)", Path,
+    Option("--keep-onnx", "also write the typed ONNX of the engine (overwrites)", Path,
            metavar="FILE"),
     Option("--layer-info", "write the engine's layers as JSON; needs a GPU", Path, metavar="FILE"),
-    Option("--verbose", "print the same build as a call of trtexec", bool, default=False),
+    Option("--verbose", "print the trtexec command of the same build", bool, default=False),
 )  # fmt: skip

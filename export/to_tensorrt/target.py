@@ -1,8 +1,8 @@
 """TensorRT: ``trt-fp32``, ``trt-fp16`` and ``trt-int8``, a plan for NVIDIA GPUs.
 
-The graph says its types (`half`) and its Q/DQ pairs (`quantize.fused_pairs`); the builder takes
-both as they are. Where no GPU can run the plan, the same typed graph runs in onnxruntime, and the
-manifest says so.
+The ONNX graph fixes the types (`to_onnx.float16`) and the Q/DQ pairs
+(`quantize.ptq.tensorrt_pairs`); the builder keeps both. Where no GPU can run the plan, the same
+typed graph runs in onnxruntime, and the manifest says so.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ..graph import INPUT_NAME, ExportSpec, Graph
 from ..registry import Converted, StandIn, Target, register
 from ..to_onnx.float16 import to_half
 from ..to_onnx.target import INT8_TOLERANCE_DB, save_model, to_model, to_quantised
-from .builder import BuildRequest, Built, Shapes, build_engine
-from .io_types import border_tensors, with_border
+from .builder import BuildRequest, BuiltEngine, Shapes, build_engine
+from .io_types import io_tensors, with_io_format
 from .options import OPTIONS
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from ...quantize.pipeline import Quantised
+    from ...quantize.pipeline import QuantisedOnnx
     from ...quantize.recipe import Recipe
 
 _RECIPE = "static_w8a8_perchannel_symmetric"
@@ -38,30 +38,30 @@ _DEFAULT_RTX_GPUS = "TensorRT for RTX's default: Ampere and newer"
 
 def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
     """Build an engine that computes in float32."""
-    return _converted(to_model(graph, spec), spec, path)
+    return _build(to_model(graph, spec), spec, path)
 
 
 def convert_fp16(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
-    """Build an engine that computes in float16, in float32 from the residual's tanh on."""
-    return _converted(to_half(to_model(graph, spec)), spec, path)
+    """Build an engine that computes in float16, and in float32 from the tanh on."""
+    return _build(to_half(to_model(graph, spec)), spec, path)
 
 
 def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
     """Build an engine whose dense convolutions are int8; the rest is as in ``trt-fp16``.
 
     Raises:
-        ValueError: a recipe that TensorRT has no kernels for.
+        ValueError: TensorRT has no kernels for the recipe.
     """
     plan = spec.quantise
     scheme = None if plan is None else plan.recipe.scheme
     if scheme is not None and (scheme.activation_bits != 8 or not scheme.symmetric):
-        raise ValueError(f"TensorRT takes symmetric 8 bits only: --recipe {_RECIPE}")
+        raise ValueError(f"TensorRT supports symmetric 8-bit recipes only; use --recipe {_RECIPE}")
     done = to_quantised(graph, spec)
-    return _converted(to_half(done.model), spec, path, done)
+    return _build(to_half(done.model), spec, path, done)
 
 
 def int8_recipe(recipe: Recipe) -> Recipe:
-    """The backbone's recipe as TensorRT wants it: symmetric, pairs where it fuses.
+    """The backbone's recipe for TensorRT: symmetric, with Q/DQ pairs where TensorRT fuses.
 
     Depthwise convolutions stay in half. TensorRT for RTX lowers an int8 one to plain arithmetic
     with three all-zero constants as large as its output: MobileNet-DSC at 256x256 gives a plan of
@@ -72,50 +72,50 @@ def int8_recipe(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, name=_RECIPE, keep=keep, pairs="fused")
 
 
-def _converted(
-    model: ModelProto, spec: ExportSpec, path: Path, quantised: Quantised | None = None
+def _build(
+    model: ModelProto, spec: ExportSpec, path: Path, quantised: QuantisedOnnx | None = None
 ) -> Converted:
-    """Border, build, and what is to run in the plan's place if it cannot run here."""
+    """Set the input and output type, build, and add a stand-in if the plan cannot run here."""
     from ...runtimes.run_tensorrt.runner import cannot_run
 
     request = build_request(spec)
     reason = cannot_run(request.sdk)
     if reason is not None and request.detailed:
         raise ValueError(
-            f"--layer-info reads the engine on a GPU, and this machine has {reason}; leave it out"
+            f"--layer-info reads the engine on a GPU; this machine has {reason}; leave it out"
         )
-    data = typed_bytes(with_border(model, spec), spec)
-    _tell(spec, request, path)
+    data = typed_bytes(with_io_format(model, spec), spec)
+    _log_build(spec, request, path)
     built = build_engine(data, request, spec.log)
     path.write_bytes(built.plan)
-    _write_extras(spec, data)
+    _write_typed_onnx(spec, data)
     if request.detailed:
         _write_layers(spec.options["layer_info"], built.plan, request.sdk)
     return Converted(
         quantised=quantised,
         stand_in=None if reason is None else _stand_in(data, reason),
-        engine=_engine(request, built, len(data)),
+        engine=_engine_info(request, built, len(data)),
         tools={MODULES[request.sdk]: built.version.rpartition(" ")[2]},
     )
 
 
 def build_request(spec: ExportSpec) -> BuildRequest:
-    """The builder's part of the options.
+    """Build settings from the options.
 
     Raises:
-        ValueError: options that contradict each other, or an SDK's nature.
+        ValueError: options that contradict each other, or that the SDK does not support.
     """
     options = spec.options
     sdk = options["trt"] or default_sdk()
     capabilities: tuple[str, ...] = tuple(options["compute_capability"] or ())
     if sdk == "tensorrt" and capabilities:
         raise ValueError(
-            "--compute-capability belongs to --trt rtx; TensorRT builds for the GPU it runs on"
+            "--compute-capability needs --trt rtx; TensorRT builds for the GPU it runs on"
         )
     if sdk == "rtx" and options["timing_cache"] is not None:
         raise ValueError(
-            "--timing-cache belongs to --trt tensorrt; TensorRT for RTX times nothing while it "
-            "builds, since kernels are compiled on the GPU's machine"
+            "--timing-cache needs --trt tensorrt; TensorRT for RTX compiles and times kernels "
+            "where the engine runs, not during the build"
         )
     return BuildRequest(
         sdk=sdk,
@@ -129,53 +129,53 @@ def build_request(spec: ExportSpec) -> BuildRequest:
 
 
 def default_sdk() -> str:
-    """``tensorrt`` where it is installed and a GPU usable, else ``rtx``, which needs none."""
+    """``tensorrt`` where it is installed and a GPU is usable, else ``rtx``, which needs none."""
     from ...runtimes.run_tensorrt.runner import cannot_run
 
-    has = installed()
-    return "tensorrt" if "tensorrt" in has and cannot_run("tensorrt") is None else "rtx"
+    sdks = installed()
+    return "tensorrt" if "tensorrt" in sdks and cannot_run("tensorrt") is None else "rtx"
 
 
 def profile_shapes(spec: ExportSpec) -> Shapes | None:
-    """Least, best and largest input shape; None if nothing is free.
+    """Min, opt and max input shape; None if no dimension is dynamic.
 
     Raises:
         ValueError: ``--profile`` without ``--dynamic``, or sizes that do not grow.
     """
-    sizes, most = spec.options["profile"], spec.options["max_batch"]
+    sizes, max_batch = spec.options["profile"], spec.options["max_batch"]
     if sizes is not None and not spec.dynamic:
-        raise ValueError("--profile gives the sizes of --dynamic; add that")
-    if not spec.dynamic and most == 1:
+        raise ValueError("--profile needs --dynamic")
+    if not spec.dynamic and max_batch == 1:
         return None
     least, best, largest = spec.size, spec.size, spec.size
     if spec.dynamic:
         least, best, largest = sizes or ((32, 32), spec.size, spec.size)
     if any(not a <= b <= c for a, b, c in zip(least, best, largest, strict=True)):
-        raise ValueError("--profile is MIN,OPT,MAX, none less high or wide than the one before")
-    layout = border_tensors(spec)[0].layout
+        raise ValueError("--profile is MIN,OPT,MAX; each size is at least the one before")
+    layout = io_tensors(spec)[0].layout
 
     def shape(batch: int, size: tuple[int, int]) -> tuple[int, ...]:
         return (batch, *size, 3) if layout == "NHWC" else (batch, 3, *size)
 
-    return shape(1, least), shape(most, best), shape(most, largest)
+    return shape(1, least), shape(max_batch, best), shape(max_batch, largest)
 
 
 def typed_bytes(model: ModelProto, spec: ExportSpec) -> bytes:
-    """The ONNX file that is built and verified; the same bytes for the same request."""
+    """The ONNX file to build from; the same request gives the same bytes."""
     with tempfile.TemporaryDirectory(prefix="edgedeblur-trt-") as folder:
         path = Path(folder) / "typed.onnx"
         save_model(model, spec, path)
         return path.read_bytes()
 
 
-def _tell(spec: ExportSpec, request: BuildRequest, path: Path) -> None:
+def _log_build(spec: ExportSpec, request: BuildRequest, path: Path) -> None:
     spec.log(f"building with {TITLES[request.sdk]}")
     if spec.options["verbose"]:
         sys.stderr.write(f"deblur-export: {shell_command(spec, request, path.name)}\n")
 
 
 def shell_command(spec: ExportSpec, request: BuildRequest, plan: str) -> str:
-    """The same build as one call of NVIDIA's own tool."""
+    """The same build as a trtexec (or tensorrt_rtx) command line."""
     words = ["trtexec" if request.sdk == "tensorrt" else "tensorrt_rtx"]
     words += [
         f"--onnx={spec.options['keep_onnx'] or 'typed.onnx'}",
@@ -183,7 +183,7 @@ def shell_command(spec: ExportSpec, request: BuildRequest, plan: str) -> str:
         "--skipInference",
     ]
     if request.sdk == "tensorrt" and (version_of("tensorrt") or "10").startswith("10"):
-        words.append("--stronglyTyped")  # TensorRT 11 knows nothing else
+        words.append("--stronglyTyped")  # the only mode of TensorRT 11
     for name, shape in zip(("min", "opt", "max"), request.shapes or (), strict=False):
         words.append(f"--{name}Shapes={INPUT_NAME}:{'x'.join(map(str, shape))}")
     if "current" in request.compute_capabilities:
@@ -199,7 +199,7 @@ def shell_command(spec: ExportSpec, request: BuildRequest, plan: str) -> str:
     return " ".join(words)
 
 
-def _write_extras(spec: ExportSpec, data: bytes) -> None:
+def _write_typed_onnx(spec: ExportSpec, data: bytes) -> None:
     kept: Path | None = spec.options["keep_onnx"]
     if kept is not None:
         with replacing(kept) as temporary:
@@ -216,13 +216,15 @@ def _write_layers(path: Path, plan: bytes, sdk: str) -> None:
 def _stand_in(data: bytes, reason: str) -> StandIn:
     from ...runtimes.run_tensorrt.runner import TypedGraphRunner
 
-    def opened(manifest: Manifest, threads: int) -> Runner:
+    def open_typed_graph(manifest: Manifest, threads: int) -> Runner:
         return TypedGraphRunner(data, manifest, threads=threads)
 
-    return StandIn(opened, f"typed ONNX on onnxruntime; engine not run: {reason}", emulated=True)
+    return StandIn(
+        open_typed_graph, f"typed ONNX on onnxruntime; engine not run: {reason}", emulated=True
+    )
 
 
-def _engine(request: BuildRequest, built: Built, source_bytes: int) -> dict[str, object]:
+def _engine_info(request: BuildRequest, built: BuiltEngine, source_bytes: int) -> dict[str, object]:
     named = ", ".join(request.compute_capabilities)
     gpu = f"compute capability {named}" if named else _DEFAULT_RTX_GPUS
     if request.sdk == "tensorrt":
@@ -239,7 +241,7 @@ def _engine(request: BuildRequest, built: Built, source_bytes: int) -> dict[str,
     }
 
 
-# The SDK is chosen per export, so either of the two will do; without both, rtx is what to install.
+# Each export chooses its SDK, so either will do; if both are missing, the hint names rtx.
 _SDK = next((MODULES[name] for name in reversed(installed())), MODULES["rtx"])
 _CONVERT = {"fp32": convert_fp32, "fp16": convert_fp16, "int8": convert_int8}
 
@@ -258,7 +260,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
         needs_calibration=precision == "int8",
         about=about,
         options=OPTIONS,
-        tensors=border_tensors,
+        tensors=io_tensors,
         recipe=int8_recipe if precision == "int8" else None,
     )
 

@@ -1,14 +1,14 @@
-"""Which operators of a .tflite file each delegate takes; the others fall back to the CPU.
+"""Which operators of a .tflite file each delegate supports; the others fall back to the CPU.
 
-- ``xnnpack`` (CPU): asked of the LiteRT that is installed here.
+- ``xnnpack`` (CPU): reported by the installed LiteRT.
 - ``gpu``: by the rules of LiteRT's own check, ``CheckGpuDelegateCompatibility`` in
-  tensorflow/lite/tools/versioning/gpu_compatibility.cc. GPUs compute in half precision, so what
-  sums over whole pictures is refused here although the delegate takes it.
+  tensorflow/lite/tools/versioning/gpu_compatibility.cc. GPUs compute in half precision, so
+  sums over whole pictures are refused here although the delegate supports them.
 - ``nnapi`` (NPUs and DSPs by way of Android's NNAPI 1.3, Android 11): by the operators and versions
-  that ``NNAPIDelegateKernel::Validate`` in tensorflow/lite/delegates/nnapi/nnapi_delegate.cc takes.
-  What a phone's driver makes of them is for the phone to say.
+  that ``NNAPIDelegateKernel::Validate`` in tensorflow/lite/delegates/nnapi/nnapi_delegate.cc
+  accepts. A phone's driver may still refuse some.
 
-Only xnnpack's answer comes from running it; the others were read in those files.
+Only xnnpack is checked by running it; the rules of the others come from those files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GPU = frozenset(
      "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SLICE", "SPACE_TO_DEPTH", "SPLIT",
      "STRIDED_SLICE", "SUB", "TANH", "TRANSPOSE", "TRANSPOSE_CONV"}
 )  # fmt: skip
-# Operator -> the newest version that NNAPI's delegate takes.
+# Operator -> the newest version that NNAPI's delegate supports.
 _NNAPI = {
     "ADD": 2, "CONCATENATION": 2, "CONV_2D": 5, "DEPTHWISE_CONV_2D": 3, "DEPTH_TO_SPACE": 2,
     "DEQUANTIZE": 2, "LOGISTIC": 2, "MUL": 2, "PAD": 2, "QUANTIZE": 2, "RELU": 2, "RELU6": 2,
@@ -45,13 +45,13 @@ _MAX_RANK = 4
 
 @dataclass(frozen=True)
 class OperatorCheck:
-    """One operator and why delegates leave it, if they do.
+    """One operator, and why delegates refuse it.
 
     Attributes:
         kind: ``CONV_2D``, ...
         name: The tensor that it writes.
         shape: That tensor's shape.
-        dtype: And type.
+        dtype: That tensor's type.
         refused: Delegate -> reason.
     """
 
@@ -63,19 +63,19 @@ class OperatorCheck:
 
 
 def check_operators(path: Path) -> list[OperatorCheck]:
-    """Every operator of the file, in the order they run.
+    """Every operator of the file, in execution order.
 
     Raises:
-        OSError, ValueError: no readable TFLite file.
+        OSError, ValueError: not a readable TFLite file.
         MissingDependencyError: LiteRT is not installed.
     """
     file = TfliteFile.read(path)
-    alone = _left_by_xnnpack(file, path)
+    undelegated = _outside_xnnpack(file, path)
     checks: list[OperatorCheck] = []
     for operator in file.operators:
         written = int(operator.outputs[0])
         reasons = {
-            "xnnpack": "LiteRT left it to its own kernels" if written in alone else None,
+            "xnnpack": "runs on LiteRT's own kernel" if written in undelegated else None,
             "gpu": _gpu_refusal(file, operator),
             "nnapi": _nnapi_refusal(file, operator),
         }
@@ -92,18 +92,18 @@ def check_operators(path: Path) -> list[OperatorCheck]:
 
 
 def require_delegate(checks: Sequence[OperatorCheck], delegate: str) -> None:
-    """Raise unless the delegate takes every operator.
+    """Raise unless the delegate supports every operator.
 
     Raises:
-        ValueError: with the operators that fall back, and why.
+        ValueError: the message lists the operators that fall back, and why.
     """
-    left = [check for check in checks if delegate in check.refused]
-    if not left:
+    undelegated = [check for check in checks if delegate in check.refused]
+    if not undelegated:
         return
-    counts = Counter((check.kind, check.refused[delegate]) for check in left)
+    counts = Counter((check.kind, check.refused[delegate]) for check in undelegated)
     listed = "; ".join(f"{count} {kind} ({why})" for (kind, why), count in counts.items())
     raise ValueError(
-        f"{len(left)} of {len(checks)} operators fall back from {delegate}: {listed}; "
+        f"{len(undelegated)} of {len(checks)} operators fall back from {delegate}: {listed}; "
         "try another --rewrite"
     )
 
@@ -112,10 +112,14 @@ def summary(checks: Sequence[OperatorCheck]) -> str:
     """``xnnpack 118 of 125 (not RESIZE_NEAREST_NEIGHBOR), gpu all, nnapi all``."""
     parts: list[str] = []
     for delegate in DELEGATES:
-        left = [check.kind for check in checks if delegate in check.refused]
-        kinds = ", ".join(dict.fromkeys(left))
-        taken = f"{len(checks) - len(left)} of {len(checks)} (not {kinds})" if left else "all"
-        parts.append(f"{delegate} {taken}")
+        undelegated = [check.kind for check in checks if delegate in check.refused]
+        kinds = ", ".join(dict.fromkeys(undelegated))
+        accepted = (
+            f"{len(checks) - len(undelegated)} of {len(checks)} (not {kinds})"
+            if undelegated
+            else "all"
+        )
+        parts.append(f"{delegate} {accepted}")
     return ", ".join(parts)
 
 
@@ -140,9 +144,9 @@ def _nnapi_refusal(file: TfliteFile, operator: Any) -> str | None:  # noqa: ANN4
 
 
 def _tensor_refusal(file: TfliteFile, operator: Any) -> str | None:  # noqa: ANN401
-    """What no phone delegate takes: more than four dimensions, or wide integers."""
-    fed = [int(t) for t in operator.inputs if t >= 0 and not file.is_constant(int(t))]
-    for tensor in (*fed, *(int(t) for t in operator.outputs)):
+    """Why no phone delegate supports the tensors: over four dimensions, or wide integers."""
+    consumed = [int(t) for t in operator.inputs if t >= 0 and not file.is_constant(int(t))]
+    for tensor in (*consumed, *(int(t) for t in operator.outputs)):
         if len(file.shape(tensor)) > _MAX_RANK:
             return f"{len(file.shape(tensor))} dimensions"
         if file.dtype(tensor) not in _TYPES:
@@ -150,25 +154,25 @@ def _tensor_refusal(file: TfliteFile, operator: Any) -> str | None:  # noqa: ANN
     return None
 
 
-def _left_by_xnnpack(file: TfliteFile, path: Path) -> set[int]:
-    """The tensors written by operators that LiteRT runs without XNNPACK.
+def _outside_xnnpack(file: TfliteFile, path: Path) -> set[int]:
+    """Tensors written by operators that LiteRT runs without XNNPACK.
 
-    The interpreter lists its delegated parts as operators of their own, by the tensors that go in
-    and out. What goes in and comes out of none is written outside; and so is what an operator
-    outside reads, unless a part gives it out.
+    The interpreter lists each delegated partition as one operator with its inputs and outputs. An
+    operator is outside all partitions if a partition or another outside operator reads its output
+    and no partition produces it.
     """
     with suppress_native_stderr():
         interpreter = interpreters().Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
         details = interpreter._get_ops_details()
-    parts = [entry for entry in details if entry["op_name"] == "DELEGATE"]
-    fed = {int(tensor) for part in parts for tensor in part["inputs"]}
-    given = {int(tensor) for part in parts for tensor in part["outputs"]}
+    partitions = [entry for entry in details if entry["op_name"] == "DELEGATE"]
+    consumed = {int(tensor) for part in partitions for tensor in part["inputs"]}
+    produced = {int(tensor) for part in partitions for tensor in part["outputs"]}
     read_outside = {int(tensor) for tensor in file.graph.outputs}
-    left: set[int] = set()
+    undelegated: set[int] = set()
     for operator in reversed(file.operators):
         written = {int(tensor) for tensor in operator.outputs}
-        if not written & given and written & (fed | read_outside):
-            left |= written
+        if not written & produced and written & (consumed | read_outside):
+            undelegated |= written
             read_outside |= {int(tensor) for tensor in operator.inputs}
-    return left
+    return undelegated

@@ -1,4 +1,4 @@
-"""TFLite (LiteRT): one .tflite file, NHWC, by default a picture in and a picture out."""
+"""TFLite (LiteRT): one .tflite file, NHWC, by default with uint8 image input and output."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ DELEGATE_OPTION = Option(
 
 def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> None:
     """Write a float32 file."""
-    _save(_converted(graph, spec), spec, path)
+    _save(_to_operators(graph, spec), spec, path)
 
 
 def convert_fp16(graph: Graph, spec: ExportSpec, path: Path) -> None:
-    """Write a file with float16 weights; what it computes in is the delegate's choice."""
-    from .operators import halve_weights
+    """Write a file with float16 weights; the delegate chooses the compute type."""
+    from .operators import store_float16_weights
 
-    file = _converted(graph, spec)
-    halve_weights(file)
+    file = _to_operators(graph, spec)
+    store_float16_weights(file)
     _save(file, spec, path)
 
 
 def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
-    """Write a file with int8 weights and activations; float where the recipe keeps it."""
+    """Write a file with int8 weights and activations; the recipe's kept layers stay float."""
     from ...quantize.ptq.tflite_graph import quantise_tflite
     from ..to_onnx.target import to_quantised
 
-    done = to_quantised(graph, spec)
+    quantised = to_quantised(graph, spec)
     assert spec.quantise is not None
     spec.quantise.log("converting to TFLite")
-    file = quantise_tflite(_converted(graph, spec), done, spec.quantise.recipe)
+    file = quantise_tflite(_to_operators(graph, spec), quantised, spec.quantise.recipe)
     _save(file, spec, path)
-    return Converted(quantised=done)
+    return Converted(quantised=quantised)
 
 
-def _converted(graph: Graph, spec: ExportSpec) -> TfliteFile:
+def _to_operators(graph: Graph, spec: ExportSpec) -> TfliteFile:
     """The float32 network as TFLite operators.
 
     Raises:
@@ -70,20 +70,20 @@ def _converted(graph: Graph, spec: ExportSpec) -> TfliteFile:
             f"{spec.target} needs frozen norms: live ones are reductions over whole pictures, "
             "which overflow in a GPU's half precision; use --norm frozen"
         )
-    return to_operators(graph, spec.size, levels=takes_pictures(spec))
+    return to_operators(graph, spec.size, levels=has_image_io(spec))
 
 
 def _save(file: TfliteFile, spec: ExportSpec, path: Path) -> None:
-    """Give the file its border and its metadata, and write it.
+    """Set the input and output type and the metadata, and write the file.
 
     Raises:
-        ValueError: the delegate that must take every operator does not.
+        ValueError: the required delegate does not support every operator.
     """
     from .delegates import check_operators, require_delegate
-    from .operators import add_picture_border
+    from .io_types import add_uint8_io
 
-    if takes_pictures(spec):
-        add_picture_border(file)
+    if has_image_io(spec):
+        add_uint8_io(file)
     for key, text in spec.embed.items():
         file.set_metadata(key, text)
     path.write_bytes(file.pack())
@@ -92,27 +92,27 @@ def _save(file: TfliteFile, spec: ExportSpec, path: Path) -> None:
         require_delegate(check_operators(path), wanted)
 
 
-def takes_pictures(spec: ExportSpec) -> bool:
-    """Whether the border is uint8 pictures."""
+def has_image_io(spec: ExportSpec) -> bool:
+    """Whether input and output are uint8 images (``--io image``)."""
     return spec.options.get(IO_OPTION.key, IO_OPTION.default) == "image"
 
 
-def border(spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
-    """NHWC RGB: uint8 0..255, or float32 in [-1, 1]."""
+def io_tensors(spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
+    """Input and output: NHWC RGB, uint8 0..255 or float32 in [-1, 1]."""
     shape = (1, *spec.size, 3)
-    if takes_pictures(spec):
+    if has_image_io(spec):
         dtype, value_range = "uint8", (0.0, 255.0)
     else:
         dtype, value_range = "float32", (-1.0, 1.0)
-    taken, given = (
+    input_spec, output_spec = (
         TensorSpec(name, shape, dtype, layout="NHWC", value_range=value_range)
         for name in (INPUT_NAME, OUTPUT_NAME)
     )
-    return taken, given
+    return input_spec, output_spec
 
 
 _BUILD = ("torch", "litert_torch", "ai_edge_litert", "flatbuffers")
-# Calibration watches the network in ONNX Runtime.
+# Calibration runs the network in ONNX Runtime.
 _BUILD_INT8 = (*_BUILD, "ai_edge_quantizer", "onnx", "onnxscript", "onnxslim", "onnxruntime")
 
 
@@ -130,7 +130,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float, convert: objec
         needs_calibration=precision == "int8",
         about=about,
         options=(IO_OPTION, DELEGATE_OPTION, ANDROID_OPTION),
-        tensors=border,
+        tensors=io_tensors,
         free_size=False,
     )
 

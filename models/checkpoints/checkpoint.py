@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..network.registry import build_generator, get_backbone
+from ..network.registry import backbone_names, build_generator, get_backbone
 from .files import read_tensors, shown
 from .sources import resolve_source
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ..network.generator import Generator
 
 _WRAPPER = "module."  # nn.DataParallel's prefix
+# Released files have no header; any other backbone's name stands in the header.
+_KNOWN_BY_TENSORS = ("mobilenet", "mobilenet_dsc")
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Checkpoint:
     """Weights, and which network they belong to.
 
     Attributes:
-        backbone: Found from the names of the tensors.
-        decoder_norm: ``batch`` or ``instance``, found likewise.
+        backbone: Found from the names of the tensors, or from the header.
+        decoder_norm: ``batch`` or ``instance``, found from the names of the tensors.
         norm: The mode the weights were trained for: ``frozen`` or ``live``.
         state: Name -> dense CPU tensor, float32 (int64 for ``num_batches_tracked``), copied from
             the file; aliases and wrapper prefixes removed.
@@ -76,7 +78,7 @@ def load_checkpoint(source: str, *, backbone: str | None = None) -> Checkpoint:
     path = resolve_source(source)
     state, metadata = read_tensors(path)
     state = _without_wrapper_names(state)
-    found = _recognise(state, path)
+    found = _recognise(state, metadata, path)
     if backbone is not None and backbone != found:
         raise ValueError(
             f"{path}: holds a {found} checkpoint, not {backbone}; "
@@ -150,7 +152,10 @@ def _without_wrapper_names(state: Mapping[str, Any]) -> dict[str, Any]:
     return {name: t for name, t in plain.items() if not name.startswith("fpn.enc")}
 
 
-def _recognise(state: Mapping[str, Any], path: Path) -> str:
+def _recognise(state: Mapping[str, Any], metadata: Mapping[str, str], path: Path) -> str:
+    said = metadata.get("backbone")
+    if said is not None and said in backbone_names() and said not in _KNOWN_BY_TENSORS:
+        return said  # whether the tensors are its, all of them, is checked afterwards
     if "fpn.features.0.0.weight" in state and "head1.block0.weight" in state:
         return "mobilenet"
     if "fpn.features.0.0.weight" in state and "head1.block0.depthwise.weight" in state:

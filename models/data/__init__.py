@@ -12,8 +12,8 @@ from .blur import (
     trajectory,
 )
 from .crops import aligned_crops, random_crop_pair
-from .layouts import find_pairs
 from .pairs import Pair, PairSet, pair_folders
+from .registry import find_pairs
 
 __all__ = [
     "GAMMA",

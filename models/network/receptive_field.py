@@ -8,8 +8,10 @@ Fields of Convolutional Neural Networks", Distill 2019, for the general case).
 
 from __future__ import annotations
 
+from torch import nn
+
+from .backbone import Backbone
 from .generator import SIZE_MULTIPLE
-from .mobilenetv2 import InvertedResidual, mobilenetv2_features
 from .registry import get_backbone
 
 Interval = tuple[int, int]
@@ -33,10 +35,10 @@ def input_interval(backbone: str, position: int) -> Interval:
 
     The picture's borders are ignored, so the first may be negative.
     """
-    return _trace_back(get_backbone(backbone).stages, (position, position))
+    return _trace_back(get_backbone(backbone), (position, position))
 
 
-def _trace_back(stages: tuple[tuple[int, int], ...], full: Interval) -> Interval:
+def _trace_back(backbone: Backbone, full: Interval) -> Interval:
     """Input interval behind an output interval, following `Generator.forward` backwards."""
     half = _shrink(_conv(full), 2)  # final, then x2: on smooth2's output, 1/2
     half = _conv(half)  # smooth2's input: lateral0 + x2 of smooth
@@ -47,27 +49,37 @@ def _trace_back(stages: tuple[tuple[int, int], ...], full: Interval) -> Interval
     for level in (1, 2, 3):  # td3, td2, td1: a map needs its lateral and the map below
         needed[level] = _conv(needed[level])
         needed[level + 1] = _union(needed[level + 1], _shrink(needed[level], 2))
-    layers = list(mobilenetv2_features(stages[-1][1]))
+    layers = list(backbone.features(backbone.live_features))
     needed_below = needed[4]
     for level in (4, 3, 2, 1, 0):
         needed_below = _union(needed_below, needed[level])
-        for layer in reversed(layers[slice(*stages[level])]):
+        for layer in reversed(layers[slice(*backbone.stages[level])]):
             needed_below = _layer(layer, needed_below)
     return needed_below
 
 
-def _layer(layer: object, interval: Interval) -> Interval:
-    """A backbone layer holds one 3x3; the identity beside it never sees further."""
-    if isinstance(layer, InvertedResidual):
-        strides = [m.stride[0] for m in layer.conv if getattr(m, "kernel_size", None) == (3, 3)]  # pyright: ignore
-    else:
-        strides = [layer[0].stride[0]]  # pyright: ignore - the stem
-    return _conv(interval, stride=strides[0])  # pyright: ignore
+def _layer(layer: nn.Module, interval: Interval) -> Interval:
+    """Through a chain of convolutions and pools; an identity beside it never sees further."""
+    windows = [m for m in layer.modules() if isinstance(m, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d))]
+    low, high = interval
+    for window in reversed(windows):
+        kernel, stride, padding = (
+            _side(value) for value in (window.kernel_size, window.stride, window.padding)
+        )
+        low, high = low * stride - padding, high * stride - padding + kernel - 1
+    return low, high
 
 
-def _conv(interval: Interval, stride: int = 1) -> Interval:
+def _side(value: object) -> int:
+    """Of a size that PyTorch keeps as one number or as (height, width): the height."""
+    height = value[0] if isinstance(value, tuple) else value
+    assert isinstance(height, int), value
+    return height
+
+
+def _conv(interval: Interval) -> Interval:
     """3x3, padding 1."""
-    return interval[0] * stride - 1, interval[1] * stride + 1
+    return interval[0] - 1, interval[1] + 1
 
 
 def _shrink(interval: Interval, factor: int) -> Interval:

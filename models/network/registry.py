@@ -5,18 +5,19 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from .backbone import Backbone
     from .generator import Generator
 
+_BACKBONES = f"{__name__.rpartition('.')[0]}.backbones"
+
 
 def backbone_names() -> tuple[str, ...]:
-    """All backbones, from the file names alone (imports nothing heavy)."""
-    folder = Path(__file__).parent / "backbones"
-    return tuple(sorted(info.name for info in pkgutil.iter_modules([str(folder)])))
+    """All backbones, from the file names alone, along the folder's ``__path__``; light."""
+    folders = importlib.import_module(_BACKBONES).__path__
+    return tuple(sorted(info.name for info in pkgutil.iter_modules(folders)))
 
 
 def get_backbone(name: str) -> Backbone:
@@ -30,8 +31,7 @@ def get_backbone(name: str) -> Backbone:
         near = difflib.get_close_matches(name, names, 1, 0.4)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(f"unknown backbone {name!r}{hint} Known: {', '.join(names)}")
-    package = __name__.rpartition(".")[0]
-    module = importlib.import_module(f"{package}.backbones.{name}")
+    module = importlib.import_module(f"{_BACKBONES}.{name}")
     return cast("Backbone", module.BACKBONE)
 
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from ...runtimes.compare import psnr_db, ssim
 from ..data.blur import Picture
-from ..data.layouts import find_pairs
 from ..data.motion import Motion, blurred_crop
 from ..data.pairs import PICTURE_SUFFIXES
+from ..data.registry import find_pairs
 from .crops.sources import PictureStore
 
 Item = TypeVar("Item")

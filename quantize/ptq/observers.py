@@ -1,7 +1,7 @@
-"""From the values a tensor took to the range that its 8 bits cover.
+"""Range observers: from the values of a tensor to the range that 8 bits cover.
 
-Values are float32, any number, a sample of what calibration saw; ``low`` and ``high`` are the
-exact extremes over all pictures. A range always holds 0, which padding and ReLU need exactly.
+Values are float32, any number, a sample from calibration; ``low`` and ``high`` are the exact
+extremes over all pictures. A range always holds 0, which padding and ReLU need exactly.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from ...runtimes.optional import require
 Range = tuple[float, float]
 LEVELS = 256
 _BINS = 257  # odd, so that one bin is around 0; onnxruntime's search is quadratic in them
-_SHRINKS = np.linspace(1.0, 0.3, 36)
+_SHRINK_FACTORS = np.linspace(1.0, 0.3, 36)
 
 
 def observe(
     observer: str, values: np.ndarray, low: float, high: float, *, percentile: float = 99.99
 ) -> Range:
-    """The range by one of the four observers.
+    """The range chosen by one of the four observers.
 
     Raises:
         ValueError: unknown observer, or extremes that are not finite.
@@ -51,12 +51,12 @@ def by_percentile(values: np.ndarray, percentile: float) -> Range:
 def by_entropy(values: np.ndarray, low: float, high: float) -> Range:
     """The range whose 128 levels lose least information (onnxruntime's search, symmetric).
 
-    What it finds is cut to what was seen, so that the range of a ReLU starts at 0.
+    The result is clipped to the observed extremes, so that the range of a ReLU starts at 0.
     """
     calibrate = require("onnxruntime.quantization.calibrate", extra="onnx")
     reach = max(abs(low), abs(high))
     counts, edges = np.histogram(values, _BINS, (-reach, reach))
-    # Only the search is wanted; collecting the values is ours, since the collector keeps them all.
+    # Only the search of onnxruntime is used: its collector would keep all values in memory.
     search = calibrate.HistogramCollector.get_entropy_threshold
     seen = (counts, edges, *np.array([low, high, reach]))
     found = search(None, seen, LEVELS // 2)
@@ -64,18 +64,18 @@ def by_entropy(values: np.ndarray, low: float, high: float) -> Range:
 
 
 def by_mse(values: np.ndarray, low: float, high: float) -> Range:
-    """Of 36 ranges, from the whole down to 30 % of it, the one with the least squared error."""
+    """Of 36 ranges, from the full range to 30 % of it, the one with the least squared error."""
     low, high = with_zero(low, high)
     errors = [
         float(np.mean(np.square(fake_quantised(values, low * s, high * s) - values)))
-        for s in _SHRINKS
+        for s in _SHRINK_FACTORS
     ]
-    best = float(_SHRINKS[int(np.argmin(errors))])
+    best = float(_SHRINK_FACTORS[int(np.argmin(errors))])
     return low * best, high * best
 
 
 def fake_quantised(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """The values after 8 bits: ``scale * (clip(round(x / scale) + zero, 0, 255) - zero)``.
+    """The values rounded to 8 bits: ``scale * (clip(round(x / scale) + zero, 0, 255) - zero)``.
 
     ``scale = (high - low) / 255`` and ``zero = round(-low / scale)``; halves round to even, as
     ONNX's QuantizeLinear does.

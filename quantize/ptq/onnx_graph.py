@@ -1,11 +1,11 @@
 """Post-training quantisation to an ONNX graph with Q/DQ pairs, placed by onnxruntime's quantiser.
 
-One graph serves all: ONNX Runtime runs it as it is, and so does OpenVINO. Measured at 736x1280 on 2
+ONNX Runtime and OpenVINO run the same graph. Measured at 736x1280 on 2
 threads of an AMD EPYC, three pictures, rewritten graphs, fastest of 8 runs: OpenVINO takes 97.9 ms
 with this graph and 99.8 ms with NNCF's (MobileNet; 57.0 and 75.1 ms for MobileNet-DSC), and the
 residual SNR is 23.9 against 20.5 dB (24.2 against 21.3 dB); hence no second quantiser.
 
-Biases stay float, which TensorRT asks for, and which costs onnxruntime nothing.
+Biases stay float, as TensorRT requires; onnxruntime is no slower with them.
 """
 
 from __future__ import annotations
@@ -37,12 +37,17 @@ _QUANTISED_OPS = [
     "Relu",
     "Resize",
 ]
-# Where exact rewrites put the lateral convolutions.
-_SITE_OF_LATERAL = {"lateral0": "smooth2", "lateral1": "td3", "lateral2": "td2", "lateral3": "td1"}
+# Fusion points into which exact rewrites merge the lateral convolutions.
+_FUSION_POINT_OF_LATERAL = {
+    "lateral0": "smooth2",
+    "lateral1": "td3",
+    "lateral2": "td2",
+    "lateral3": "td1",
+}
 
 
 def layers(model: ModelProto) -> dict[str, str]:
-    """Convolutions in the order of the graph: layer name (`recipe.layer_name`) -> node name."""
+    """Convolutions in graph order: layer name (`recipe.layer_name`) -> node name."""
     return {
         layer_name(node.input[1]): node.name
         for node in model.graph.node
@@ -54,7 +59,7 @@ def choose_ranges(stats: Mapping[str, TensorStats], recipe: Recipe) -> dict[str,
     """The range of every activation by the recipe's observer.
 
     Raises:
-        ValueError: there are none, or one is not finite.
+        ValueError: there are no activations, or one is not finite.
     """
     if not stats:
         raise ValueError("no activations were calibrated")
@@ -72,16 +77,16 @@ def quantise(
     recipe: Recipe,
     ranges: Mapping[str, Range] | None = None,
 ) -> ModelProto:
-    """The model as the recipe says; the argument stays as it is.
+    """A copy of the model, quantised by the recipe.
 
     Args:
-        model: Float32, from `export.to_onnx.to_model`.
-        stats: What `ranges.collect` saw on it; not needed for ``weight_only``.
-        recipe: What to do.
-        ranges: From `choose_ranges`, where many candidates share them; else they are chosen here.
+        model: Float32, from `export.to_onnx.target.to_model`.
+        stats: From `ranges.collect` on the model; not needed for ``weight_only``.
+        recipe: The recipe.
+        ranges: From `choose_ranges`, if many candidates share them; None chooses them here.
 
     Raises:
-        ValueError: a layer to keep that is not there, or weights that are not finite.
+        ValueError: a layer to keep does not exist, or weights are not finite.
     """
     kept = kept_nodes(model, recipe)
     _check_weights(model)
@@ -99,13 +104,13 @@ def quantise(
 def kept_nodes(model: ModelProto, recipe: Recipe) -> set[str]:
     """Names of the nodes that stay float: the recipe's layers, and all from the tanh on.
 
-    ``depthwise`` among the layers stands for all depthwise convolutions.
+    The entry ``depthwise`` means all depthwise convolutions.
 
     Raises:
-        ValueError: an entry of ``keep`` fits no layer.
+        ValueError: an entry of ``keep`` matches no layer.
     """
     named = layers(model)
-    keep = tuple(_present(entry, named) for entry in recipe.keep if entry != DEPTHWISE)
+    keep = tuple(_layer_in_graph(entry, named) for entry in recipe.keep if entry != DEPTHWISE)
     kept = {node for layer, node in named.items() if is_kept(layer, keep)}
     if DEPTHWISE in recipe.keep:
         kept |= {node.name for node in model.graph.node if is_depthwise(node)}
@@ -116,10 +121,10 @@ def kept_nodes(model: ModelProto, recipe: Recipe) -> set[str]:
     raise ValueError("the graph has no tanh: not a DeblurGAN-v2 generator")
 
 
-def _present(entry: str, named: Mapping[str, str]) -> str:
-    """The entry as this graph has it: a part of a site that was rewritten stands for the site."""
+def _layer_in_graph(entry: str, named: Mapping[str, str]) -> str:
+    """The entry's layer in this graph; a layer merged by a rewrite becomes its fusion point."""
     first = entry.partition(".")[0]
-    for name in (entry, _SITE_OF_LATERAL.get(first, first)):
+    for name in (entry, _FUSION_POINT_OF_LATERAL.get(first, first)):
         if name != "features" and any(is_kept(layer, (name,)) for layer in named):
             return name
     raise ValueError(
@@ -146,46 +151,46 @@ def _with_qdq(
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        work = quantizer.QDQQuantizer(
+        quantiser_run = quantizer.QDQQuantizer(
             shaped, scheme.per_channel, False, kinds.QInt8, activation,
             calibrate.TensorsData(calibrate.CalibrationMethod.MinMax, seen),
             [], sorted(kept), _QUANTISED_OPS,
             {"QuantizeBias": False, "ActivationSymmetric": scheme.symmetric},
         )  # fmt: skip
-        work.quantize_model()
+        quantiser_run.quantize_model()
     finally:
         logging.disable(previous)
-    work.model.topological_sort()
-    _free_input(work.model.model, kept)
-    return _tidy(work.model.model)
+    quantiser_run.model.topological_sort()
+    _read_float_picture(quantiser_run.model.model, kept)
+    return _shorten_names(quantiser_run.model.model)
 
 
-def _free_input(model: ModelProto, kept: set[str]) -> None:
-    """Let float nodes read the picture itself: the quantiser gives them the one in 8 bits, too.
+def _read_float_picture(model: ModelProto, kept: set[str]) -> None:
+    """Connect float nodes to the input picture; the quantiser gives them its 8-bit form.
 
-    The residual is added to the picture, whose rounding would be in every output.
+    The residual is added to the picture, so its rounding error would be in every output.
     """
     picture = model.graph.input[0].name
-    made = {node.output[0]: node for node in model.graph.node}
+    producers = {node.output[0]: node for node in model.graph.node}
     for node in model.graph.node:
         for index, name in enumerate(node.input):
-            maker = made.get(name)
-            if node.name not in kept or maker is None or maker.op_type != "DequantizeLinear":
+            producer = producers.get(name)
+            if node.name not in kept or producer is None or producer.op_type != "DequantizeLinear":
                 continue
-            source = made.get(maker.input[0])
+            source = producers.get(producer.input[0])
             if source is not None and list(source.input[:1]) == [picture]:
                 node.input[index] = picture
 
 
-def _tidy(model: ModelProto) -> ModelProto:
-    """Drop the inferred shapes, and shorten what Q/DQ names: a tenth of the file was names."""
+def _shorten_names(model: ModelProto) -> ModelProto:
+    """Drop inferred shapes and shorten tensor names, which were a tenth of the file."""
     del model.graph.value_info[:]
-    borders = {t.name for t in (*model.graph.input, *model.graph.output)}
+    io_names = {t.name for t in (*model.graph.input, *model.graph.output)}
     weights = {n.input[1] for n in model.graph.node if n.op_type in CONVOLUTIONS}
     short: dict[str, str] = {}
 
     def shortened(name: str) -> str:
-        if not name or name in borders or name in weights:
+        if not name or name in io_names or name in weights:
             return name
         return short.setdefault(name, f"t{len(short)}")
 
@@ -200,22 +205,22 @@ def _tidy(model: ModelProto) -> ModelProto:
 
 
 def weights_only(model: ModelProto, kept: set[str], *, per_channel: bool) -> ModelProto:
-    """int8 weights that are widened to float when the model is loaded; changes ``model``.
+    """Store int8 weights, each with a DequantizeLinear to float; changes ``model``.
 
-    onnxruntime's own weight-only quantiser takes matrix products only, hence ours.
+    onnxruntime's own weight-only quantiser supports matrix products only.
     """
     onnx = require("onnx", extra="onnx")
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
-    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = list(model.graph.node)
     del model.graph.node[:]
     for node in nodes:
         if node.op_type in CONVOLUTIONS and node.name not in kept:
             name, axis = node.input[1], output_axis(node)
-            whole = numpy_helper.to_array(held[name])
+            whole = numpy_helper.to_array(initializers[name])
             scale = weight_scale(whole, axis if per_channel else None)
             rounded = quantised_weight(whole, scale, axis)
-            model.graph.initializer.remove(held[name])
+            model.graph.initializer.remove(initializers[name])
             model.graph.initializer.extend(
                 [
                     numpy_helper.from_array(rounded, f"{name}_q"),
@@ -230,20 +235,21 @@ def weights_only(model: ModelProto, kept: set[str], *, per_channel: bool) -> Mod
 
 
 def correct_biases(model: ModelProto, stats: Mapping[str, TensorStats], kept: set[str]) -> None:
-    """Take the mean error that rounded weights make out of the biases, in place.
+    """Subtract the mean error of rounded weights from the biases, in place.
 
     Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV
     2019, section 4.2, with the inputs' means measured on pictures: with e = Q(W) - W, the output
-    is off by E[e x] = sum over taps and channels of e E[x]. Borders are taken for inside. A
-    transposed convolution's error differs from phase to phase and is left alone.
+    is off by E[e x] = sum over taps and channels of e E[x]. Pixels at the edge count
+    like inner ones. The error of a transposed convolution differs from phase to phase and is not
+    corrected.
     """
     onnx = require("onnx", extra="onnx")
     numpy_helper = onnx.numpy_helper
-    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type != "Conv" or node.name in kept or node.input[0] not in stats:
             continue
-        weight = numpy_helper.to_array(held[node.input[1]])
+        weight = numpy_helper.to_array(initializers[node.input[1]])
         scale = weight_scale(weight, 0)
         error = quantised_weight(weight, scale, 0) * scale.reshape(-1, 1, 1, 1) - weight
         means = stats[node.input[0]].means
@@ -252,9 +258,9 @@ def correct_biases(model: ModelProto, stats: Mapping[str, TensorStats], kept: se
         else:  # depthwise: each output sees its own channel
             shift = error.sum(axis=(1, 2, 3)) * means
         if len(node.input) > 2 and node.input[2]:
-            bias = numpy_helper.to_array(held[node.input[2]]).astype(np.float64)
+            bias = numpy_helper.to_array(initializers[node.input[2]]).astype(np.float64)
             corrected = numpy_helper.from_array((bias - shift).astype(np.float32), node.input[2])
-            held[node.input[2]].CopyFrom(corrected)
+            initializers[node.input[2]].CopyFrom(corrected)
         else:
             name = f"{node.input[1]}_bias"
             model.graph.initializer.append(

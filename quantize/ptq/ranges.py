@@ -1,4 +1,4 @@
-"""What every activation of a float ONNX graph does on real pictures: extremes, values, means."""
+"""Activation statistics of a float ONNX graph on real pictures: extremes, samples, means."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from ...runtimes.optional import require
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-# What makes or passes on activations in our graphs; shape arithmetic is none of them.
+# Operations of our graphs that produce activations, without shape arithmetic.
 ACTIVATION_OPS = frozenset(
     {"Add", "Clip", "Concat", "Conv", "ConvTranspose", "DepthToSpace", "Relu", "Resize", "Slice",
      "Tanh"}
 )  # fmt: skip
-_STRIDE = 4  # of the values that are kept, in rows and columns; extremes are exact
+_STRIDE = 4  # in rows and columns, of the values that are kept; minima and maxima are exact
 _VALUES = 100_000  # kept of each tensor over all pictures
-_KINDS = ("low", "high", "values", "means")
+_STATISTICS = ("low", "high", "values", "means")
 
 
 @dataclass
 class TensorStats:
-    """One tensor over all pictures.
+    """Statistics of one tensor over all pictures.
 
     Attributes:
-        low: Least value.
-        high: Largest value.
-        values: float32, a sample of at most 100 000 values, evenly over pictures and places.
+        low: Minimum.
+        high: Maximum.
+        values: float32, at most 100 000 values, sampled evenly over pictures and positions.
         means: float64 (C,), the mean of each channel.
     """
 
@@ -49,15 +49,15 @@ def collect(
     threads: int,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> dict[str, TensorStats]:
-    """`Watcher` for one set of pictures."""
-    return Watcher(model, threads).collect(images, count=count, progress=progress)
+    """Statistics of all activations over one set of pictures; see `StatsCollector`."""
+    return StatsCollector(model, threads).collect(images, count=count, progress=progress)
 
 
-class Watcher:
-    """Runs a float model on pictures and watches all its activations, by tensor name.
+class StatsCollector:
+    """Runs a float model on pictures and collects statistics of all its activations.
 
     Args:
-        model: With 4-D activations (N, C, H, W); its one input takes each picture.
+        model: With 4-D activations (N, C, H, W) and one input.
         threads: CPU threads.
     """
 
@@ -69,7 +69,7 @@ class Watcher:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         self._session = ort.InferenceSession(
-            _watched(model, self._names).SerializeToString(),
+            _with_statistics(model, self._names).SerializeToString(),
             options,
             providers=["CPUExecutionProvider"],
         )
@@ -81,27 +81,27 @@ class Watcher:
         count: int,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
     ) -> dict[str, TensorStats]:
-        """Statistics over pictures, float32 (1, 3, H, W) in [-1, 1]; ``count`` is how many.
+        """Statistics by tensor name over ``count`` pictures, float32 (1, 3, H, W) in [-1, 1].
 
-        ``progress`` is called with (pictures done, pictures in all).
+        ``progress`` is called with (pictures done, total).
 
         Raises:
             ValueError: no pictures, or an activation that is not finite.
         """
-        wanted = [f"{name}/{kind}" for name in self._names for kind in _KINDS]
+        wanted = [f"{name}/{kind}" for name in self._names for kind in _STATISTICS]
         quota = max(_VALUES // max(count, 1), 64)
         seen: dict[str, list[tuple[np.ndarray, ...]]] = {name: [] for name in self._names}
         done = 0
         for image in images:
             found = self._session.run(wanted, {self._input: image})
-            self._note(found, quota, done, seen)
+            self._add_picture(found, quota, done, seen)
             done += 1
             progress(done, count)
         if done == 0:
             raise ValueError("no calibration pictures; quantisation ranges need some")
-        return {name: _merged(rows) for name, rows in seen.items()}
+        return {name: _merge_pictures(rows) for name, rows in seen.items()}
 
-    def _note(
+    def _add_picture(
         self,
         found: list[np.ndarray],
         quota: int,
@@ -112,8 +112,8 @@ class Watcher:
             low, high, values, means = found[4 * index : 4 * index + 4]
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise ValueError(
-                    f"calibration picture {done + 1} makes {name} take values from {low} to "
-                    f"{high}; NaN and infinity have no range, so the checkpoint is broken"
+                    f"calibration picture {done + 1}: {name} has values from {low} to {high}; "
+                    "NaN and infinity cannot be quantised, so the checkpoint is broken"
                 )
             flat = values.ravel()
             seen[name].append((low, high, flat[:: max(flat.size // quota, 1)].copy(), means))
@@ -125,7 +125,7 @@ def activations(model: ModelProto) -> list[str]:
     return [model.graph.input[0].name, *outputs]
 
 
-def _merged(rows: list[tuple[np.ndarray, ...]]) -> TensorStats:
+def _merge_pictures(rows: list[tuple[np.ndarray, ...]]) -> TensorStats:
     lows, highs, values, means = zip(*rows, strict=True)
     return TensorStats(
         float(np.min(lows)),
@@ -135,8 +135,8 @@ def _merged(rows: list[tuple[np.ndarray, ...]]) -> TensorStats:
     )
 
 
-def _watched(model: ModelProto, names: list[str]) -> ModelProto:
-    """The model with four more outputs for each activation; the large tensors stay inside."""
+def _with_statistics(model: ModelProto, names: list[str]) -> ModelProto:
+    """The model with four statistics outputs per activation instead of the activations."""
     onnx = require("onnx", extra="onnx")
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     watched = copy.deepcopy(model)
@@ -152,7 +152,7 @@ def _watched(model: ModelProto, names: list[str]) -> ModelProto:
     float32 = onnx.TensorProto.FLOAT
     del watched.graph.output[:]
     for name in names:
-        low, high, values, means = (f"{name}/{kind}" for kind in _KINDS)
+        low, high, values, means = (f"{name}/{kind}" for kind in _STATISTICS)
         watched.graph.node.extend(
             [
                 helper.make_node("ReduceMin", [name], [low], keepdims=0),

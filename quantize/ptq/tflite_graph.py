@@ -1,8 +1,8 @@
-"""Post-training quantisation of a TFLite graph by ai-edge-quantizer, with ranges of our own.
+"""Post-training quantisation of a TFLite graph by ai-edge-quantizer, with our own ranges.
 
-Calibration runs on the ONNX graph of the same network (`ranges.Watcher` keeps 64 pictures at 720p
-within memory, which LiteRT's interpreter cannot: it would have to keep every tensor). Layers carry
-the same names in both graphs, and what lies between layers is found by what goes into it.
+Calibration runs on the ONNX graph of the same network: `ranges.StatsCollector` handles 64 pictures
+at 720p in memory, which LiteRT's interpreter cannot, since it would have to keep every tensor.
+Layers have the same names in both graphs; operations between layers are matched by their inputs.
 """
 
 from __future__ import annotations
@@ -25,48 +25,48 @@ from .onnx_graph import choose_ranges, kept_nodes, layers, quantised_weight, wei
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-    from ..pipeline import Quantised
+    from ..pipeline import QuantisedOnnx
 
-_MOVES = ("PAD", "SLICE", "STRIDED_SLICE", "DEPTH_TO_SPACE", "RESIZE_NEAREST_NEIGHBOR")
-_ONNX_MOVES = ("Pad", "Slice", "DepthToSpace", "Resize")
+_DATA_MOVEMENT = ("PAD", "SLICE", "STRIDED_SLICE", "DEPTH_TO_SPACE", "RESIZE_NEAREST_NEIGHBOR")
+_ONNX_DATA_MOVEMENT = ("Pad", "Slice", "DepthToSpace", "Resize")
 _ONNX_ACTIVATIONS = ("Relu", "Clip")
-_TWINS = {"ADD": "Add", "CONCATENATION": "Concat"}
+_ONNX_JOINS = {"ADD": "Add", "CONCATENATION": "Concat"}
 
 
-def quantise_tflite(file: TfliteFile, done: Quantised, recipe: Recipe) -> TfliteFile:
-    """The float file as the recipe says.
+def quantise_tflite(file: TfliteFile, quantised: QuantisedOnnx, recipe: Recipe) -> TfliteFile:
+    """Quantise a float file by a recipe.
 
     Args:
-        file: From `export.tflite_graph.to_operators`, before it gets a picture border; changed if
-            the recipe corrects biases.
-        done: The same network in ONNX, calibrated.
-        recipe: What to do.
+        file: From `export.to_tflite.operators.to_operators`, with float input and output; changed
+            if the recipe corrects biases.
+        quantised: The same network in ONNX, calibrated.
+        recipe: The recipe.
 
     Raises:
         ValueError: the recipe equalises layers, or the two graphs are not the same network.
     """
     if recipe.equalise:
-        raise ValueError("TFLite files are not equalised; use a recipe with 'equalise' false")
-    kept = kept_operators(file, done.source, recipe)
+        raise ValueError("TFLite does not support equalisation; use a recipe with 'equalise' false")
+    kept = kept_operators(file, quantised.source, recipe)
     if recipe.correct_bias:
-        correct_tflite_biases(file, done, kept)
+        correct_tflite_biases(file, quantised, kept)
     found: dict[str, Any] | None = None
     if recipe.scheme.activation_bits is not None:
-        ranges = tensor_ranges(file, done.source, choose_ranges(done.stats, recipe), kept)
-        found = {name: _extremes(*ends, symmetric=recipe.scheme.symmetric)
+        ranges = tensor_ranges(file, quantised.source, choose_ranges(quantised.stats, recipe), kept)
+        found = {name: _quantizer_range(*ends, symmetric=recipe.scheme.symmetric)
                  for name, ends in ranges.items()}  # fmt: skip
-    return TfliteFile(_quantised(file, found, recipe, kept))
+    return TfliteFile(_run_quantizer(file, found, recipe, kept))
 
 
-def _extremes(low: float, high: float, *, symmetric: bool) -> dict[str, np.ndarray]:
-    """A range as ai-edge-quantizer keeps it; a symmetric one puts the zero point at 0."""
+def _quantizer_range(low: float, high: float, *, symmetric: bool) -> dict[str, np.ndarray]:
+    """A range in ai-edge-quantizer's form; a symmetric one puts the zero point at 0."""
     if symmetric:
         low, high = -max(-low, high), max(-low, high)
     shape = (1, 1, 1, 1)
     return {"min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32)}
 
 
-def _quantised(
+def _run_quantizer(
     file: TfliteFile, ranges: dict[str, Any] | None, recipe: Recipe, kept: Sequence[str]
 ) -> bytes:
     with suppress_output():
@@ -88,9 +88,9 @@ def _quantised(
             work.add_weight_only_config(**settings)
         else:
             work.add_static_config(**settings, activation_num_bits=scheme.activation_bits)
-        for border in (types.TFLOperationName.INPUT, types.TFLOperationName.OUTPUT):
+        for end in (types.TFLOperationName.INPUT, types.TFLOperationName.OUTPUT):
             work.update_quantization_recipe(
-                regex=".*", operation_name=border, algorithm_key="no_quantize"
+                regex=".*", operation_name=end, algorithm_key="no_quantize"
             )
         for name in kept:
             # An operator's scope is the names of its outputs, each with a semicolon.
@@ -98,19 +98,21 @@ def _quantised(
             work.update_quantization_recipe(
                 regex=pattern, operation_name=every, algorithm_key="no_quantize"
             )
-        with contextlib.redirect_stderr(io.StringIO()):  # one of its bars has no switch
-            done = work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
-    return bytes(done.quantized_model)
+        with contextlib.redirect_stderr(io.StringIO()):  # one progress bar cannot be disabled
+            quantised = work.quantize(
+                ranges, enable_progress_bar=False, enable_progress_report=False
+            )
+    return bytes(quantised.quantized_model)
 
 
 def kept_operators(file: TfliteFile, model: ModelProto, recipe: Recipe) -> list[str]:
-    """Names of the operators that stay float, by their outputs.
+    """Output names of the operators that stay float.
 
-    Those are the recipe's layers, all from the tanh on, the scaling of the picture, and what only
-    moves values to where they are wanted in float.
+    These are the recipe's layers, all from the tanh on, the scaling of the picture, and data
+    movement whose readers are all float.
 
     Raises:
-        ValueError: as `ptq_onnx.kept_nodes`.
+        ValueError: as `onnx_graph.kept_nodes`.
     """
     nodes = kept_nodes(model, recipe)
     kept = {layer for layer, node in layers(model).items() if node in nodes}
@@ -129,7 +131,7 @@ def kept_operators(file: TfliteFile, model: ModelProto, recipe: Recipe) -> list[
             users.setdefault(int(tensor), []).append(name)
     for operator in reversed(file.operators):
         written = int(operator.outputs[0])
-        if file.kind(operator) in _MOVES and kept.issuperset(users.get(written, [])):
+        if file.kind(operator) in _DATA_MOVEMENT and kept.issuperset(users.get(written, [])):
             kept.add(file.name(written))
     return sorted(kept)
 
@@ -137,28 +139,28 @@ def kept_operators(file: TfliteFile, model: ModelProto, recipe: Recipe) -> list[
 def tensor_ranges(
     file: TfliteFile, model: ModelProto, ranges: Mapping[str, Range], kept: Sequence[str]
 ) -> dict[str, Range]:
-    """The range of every activation of the file, by tensor name; ``ranges`` are ONNX's.
+    """Ranges of the file's activations, by tensor name, from ``ranges`` of the ONNX graph.
 
     Raises:
-        ValueError: an operator that is to be quantised has no counterpart in the ONNX graph.
+        ValueError: a quantised operator has no counterpart in the ONNX graph.
     """
-    twin = _Twin(model)
-    stands: dict[int, str] = {int(file.graph.inputs[0]): model.graph.input[0].name}
+    counterpart = _OnnxCounterpart(model)
+    onnx_names: dict[int, str] = {int(file.graph.inputs[0]): model.graph.input[0].name}
     found: dict[str, Range] = {}
     for operator in file.operators:
         written, kind = int(operator.outputs[0]), file.kind(operator)
         name = file.name(written)
-        sources = [stands[int(i)] for i in operator.inputs if int(i) in stands]
+        sources = [onnx_names[int(i)] for i in operator.inputs if int(i) in onnx_names]
         fused = _has_activation(operator)
         if kind in CONVOLUTIONS:
-            stands[written] = twin.layer(name, fused=fused)
-        elif kind in _TWINS and name not in kept:
-            stands[written] = twin.joined(_TWINS[kind], sources, fused=fused)
+            onnx_names[written] = counterpart.layer(name, fused=fused)
+        elif kind in _ONNX_JOINS and name not in kept:
+            onnx_names[written] = counterpart.joined(_ONNX_JOINS[kind], sources, fused=fused)
         elif kind in ("RELU", "RELU6"):
-            stands[written] = twin.activated(sources[0])
-        elif sources:  # moved values, the scaled picture, and the float tail
-            stands[written] = sources[0]
-        found[name] = ranges[stands[written]]
+            onnx_names[written] = counterpart.activated(sources[0])
+        elif sources:  # data movement, the scaled picture, and the float tail
+            onnx_names[written] = sources[0]
+        found[name] = ranges[onnx_names[written]]
     found[file.name(int(file.graph.inputs[0]))] = ranges[model.graph.input[0].name]
     return found
 
@@ -167,61 +169,63 @@ def _has_activation(operator: Any) -> bool:  # noqa: ANN401 - schema object
     return bool(getattr(operator.builtinOptions, "fusedActivationFunction", 0))
 
 
-class _Twin:
-    """The ONNX graph, asked for tensors by what goes into the node that makes them."""
+class _OnnxCounterpart:
+    """Finds the ONNX tensor that corresponds to a TFLite tensor, by the producer's inputs."""
 
     def __init__(self, model: ModelProto) -> None:
         nodes = list(model.graph.node)
         names = {node: layer for layer, node in layers(model).items()}
         self._layers = {names[node.name]: node for node in nodes if node.name in names}
-        self._makers = {node.output[0]: node for node in nodes}
+        self._producers = {node.output[0]: node for node in nodes}
         self._joined = {
-            (node.op_type, tuple(self._origin(name) for name in node.input)): node
+            (node.op_type, tuple(self._before_data_movement(name) for name in node.input)): node
             for node in nodes
-            if node.op_type in _TWINS.values()
+            if node.op_type in _ONNX_JOINS.values()
         }
         self._after = {
-            self._origin(node.input[0]): node.output[0]
+            self._before_data_movement(node.input[0]): node.output[0]
             for node in nodes
             if node.op_type in _ONNX_ACTIVATIONS
         }
 
     def layer(self, name: str, *, fused: bool) -> str:
-        """What a convolution writes, after the activation that is fused into it."""
+        """Output of a convolution, after its fused activation if any."""
         if name not in self._layers:
             raise ValueError(f"layer {name} is not in the calibrated ONNX graph")
         return self._result(self._layers[name], fused=fused)
 
     def joined(self, kind: str, sources: Sequence[str], *, fused: bool) -> str:
-        """What a node of that kind makes of these tensors, in this order or the reverse."""
+        """Output of the node of that kind with these inputs, in either order."""
         for order in (tuple(sources), tuple(reversed(sources))):
-            node = self._joined.get((kind, tuple(self._origin(name) for name in order)))
+            node = self._joined.get(
+                (kind, tuple(self._before_data_movement(name) for name in order))
+            )
             if node is not None:
                 return self._result(node, fused=fused)
         raise ValueError(f"the calibrated ONNX graph has no {kind} of {', '.join(sources)}")
 
-    def _origin(self, name: str) -> str:
-        """Where moved values come from."""
-        while name in self._makers and self._makers[name].op_type in _ONNX_MOVES:
-            name = self._makers[name].input[0]
+    def _before_data_movement(self, name: str) -> str:
+        """The tensor before any data movement."""
+        while name in self._producers and self._producers[name].op_type in _ONNX_DATA_MOVEMENT:
+            name = self._producers[name].input[0]
         return name
 
     def activated(self, source: str) -> str:
-        """What the activation makes of a tensor."""
+        """Output of the activation that reads ``source``."""
         return self._after[source]
 
     def _result(self, node: NodeProto, *, fused: bool) -> str:
         return self._after[node.output[0]] if fused else node.output[0]
 
 
-def correct_tflite_biases(file: TfliteFile, done: Quantised, kept: Sequence[str]) -> None:
-    """`ptq_onnx.correct_biases` on the file's own weights and biases, in place."""
-    inputs = dict(_layer_inputs(done.source))
+def correct_tflite_biases(file: TfliteFile, quantised: QuantisedOnnx, kept: Sequence[str]) -> None:
+    """Correct the file's biases in place, as `onnx_graph.correct_biases` does."""
+    inputs = dict(_layer_inputs(quantised.source))
     for operator in file.operators:
         kind, name = file.kind(operator), file.name(int(operator.outputs[0]))
         if kind not in ("CONV_2D", "DEPTHWISE_CONV_2D") or name in kept:
             continue
-        seen = done.stats.get(inputs[name])
+        seen = quantised.stats.get(inputs[name])
         weight, bias = (file.constant(int(operator.inputs[place])) for place in (1, 2))
         if seen is None or weight is None or bias is None:
             continue
@@ -238,7 +242,7 @@ def correct_tflite_biases(file: TfliteFile, done: Quantised, kept: Sequence[str]
 
 
 def _layer_inputs(model: ModelProto) -> Iterator[tuple[str, str]]:
-    """(layer, name of the tensor it reads)."""
+    """Pairs of layer name and the name of its input tensor."""
     names = {node: layer for layer, node in layers(model).items()}
     for node in model.graph.node:
         if node.name in names:

@@ -1,4 +1,4 @@
-"""Convolution weights in 8 bits: scales, rounding, and which convolutions are which."""
+"""Convolution weights in 8 bits: scales and rounding; properties of convolution nodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INT8_MAX = 127
 
 
 def is_depthwise(node: NodeProto) -> bool:
-    """Whether a node is a convolution that goes channel by channel."""
+    """Whether a node is a depthwise (grouped) convolution."""
     groups = [a.i for a in node.attribute if a.name == "group"]
     return node.op_type in CONVOLUTIONS and bool(groups) and groups[0] > 1
 
@@ -25,7 +25,7 @@ def output_axis(node: NodeProto) -> int:
 
 
 def weight_scale(weight: np.ndarray, axis: int | None) -> np.ndarray:
-    """float32 scales, ``max |w| / 127``: one per channel along ``axis``, or one for all."""
+    """float32 scales, ``max |w| / 127``: one per channel along ``axis``, or one if None."""
     if axis is None:
         largest = np.max(np.abs(weight))
     else:

@@ -1,9 +1,9 @@
-"""Quantisation-aware training: the generator computes as its int8 form would, and is trained so.
+"""Fake quantisation for quantisation-aware training: the generator computes as in int8.
 
-Every convolution sees its input and its weight rounded to 8 bits, with straight-through gradients
-(`torch.fake_quantize_per_tensor_affine`). What is stored stays a float checkpoint, which goes
-through the same export as any other. Norms need no folding for this: folding scales a convolution's
-output channels, and symmetric rounding with one scale per output channel does not see that.
+Every convolution gets its input and its weight rounded to 8 bits, with straight-through gradients
+(`torch.fake_quantize_per_tensor_affine`). The checkpoint stays float and is exported like any
+other. Norms need no folding: folding scales a convolution's output channels, and symmetric
+rounding with one scale per output channel is invariant to that.
 """
 
 from __future__ import annotations
@@ -29,38 +29,40 @@ _VALUES = 20_000  # kept of each picture for the observer
 
 
 @dataclass(frozen=True)
-class Rounding:
-    """A convolution's input: ``scale * (clip(round(x / scale) + zero, 0, 255) - zero)``."""
+class InputQuantisation:
+    """8-bit rounding of an input: ``scale * (clip(round(x / scale) + zero, 0, 255) - zero)``."""
 
     scale: float
     zero: int
 
     @staticmethod
-    def of(low: float, high: float) -> Rounding:
-        """The 256 levels from ``low`` to ``high``; the range holds 0."""
+    def of(low: float, high: float) -> InputQuantisation:
+        """256 levels from ``low`` to ``high``; the range must hold 0."""
         scale = max((high - low) / (LEVELS - 1), 1e-12)
-        return Rounding(scale, int(np.rint(-low / scale)))
+        return InputQuantisation(scale, int(np.rint(-low / scale)))
 
 
 def fake_quantise(generator: nn.Module, pictures: Iterable[Tensor], recipe: Recipe) -> int:
-    """Make a generator compute as in int8, in place; returns how many convolutions do.
+    """Make a generator compute as in int8, in place; returns the number of convolutions.
 
     Args:
-        generator: Norms frozen; its parameters and their names stay.
-        pictures: float32 (N, 3, H, W) in [-1, 1]; they set the ranges.
-        recipe: Its observer and the layers that stay float.
+        generator: With frozen norms; its parameters and their names do not change.
+        pictures: float32 (N, 3, H, W) in [-1, 1], to calibrate the ranges.
+        recipe: Observer and layers that stay float.
 
     Raises:
         ValueError: no pictures, activations that are not finite, or a recipe without 8-bit
             activations.
     """
     if recipe.scheme.activation_bits != 8 or not recipe.scheme.per_channel:
-        raise ValueError(f"training imitates static_w8a8_perchannel, not {recipe.name}")
+        raise ValueError(
+            f"quantisation-aware training needs static_w8a8_perchannel, not {recipe.name}"
+        )
     convs = _convolutions(generator, recipe)
     ranges = _input_ranges(generator, convs, pictures, recipe)
     for name, conv in convs.items():
-        rounding = Rounding.of(*ranges[name])
-        # In the instance, over the class's: what is stored, and its names, stay as they are.
+        rounding = InputQuantisation.of(*ranges[name])
+        # Set on the instance, which leaves the state dict and its names unchanged.
         conv.__dict__["forward"] = functools.partial(_rounded_forward, conv, rounding)
     return len(convs)
 
@@ -78,14 +80,14 @@ def in_float(generator: nn.Module) -> Generator[None]:
 
 
 def rounded_weight(weight: Tensor) -> Tensor:
-    """A weight (O, I, h, w) on its 255 levels per output channel, ``scale = max |w| / 127``."""
+    """A weight (O, I, h, w) rounded to 255 levels per output channel, ``scale = max |w| / 127``."""
     largest = weight.detach().abs().amax(dim=(1, 2, 3))
     scale = torch.where(largest == 0, torch.ones_like(largest), largest) / _INT8_MAX
     zero = torch.zeros(len(scale), dtype=torch.int32, device=weight.device)
     return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -_INT8_MAX, _INT8_MAX)
 
 
-def _rounded_forward(conv: nn.Conv2d, rounding: Rounding, image: Tensor) -> Tensor:
+def _rounded_forward(conv: nn.Conv2d, rounding: InputQuantisation, image: Tensor) -> Tensor:
     image = torch.fake_quantize_per_tensor_affine(
         image, rounding.scale, rounding.zero, 0, LEVELS - 1
     )
@@ -129,7 +131,7 @@ def _input_ranges(
         for handle in handles:
             handle.remove()
     if not all(seen.values()):
-        raise ValueError("no pictures to set the ranges of quantisation-aware training with")
+        raise ValueError("no calibration pictures for quantisation-aware training")
     return {name: _range(rows, recipe) for name, rows in seen.items()}
 
 

@@ -1,4 +1,4 @@
-"""One call of ``deblur-quantize qat``: train under fake quantisation, and say what it was worth."""
+"""``deblur-quantize qat``: train under fake quantisation, and report the gain."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Worth:
-    """PSNR in dB on the validation pictures (uint8 RGB, means), all in PyTorch.
+class QatResult:
+    """Mean PSNR in dB on the validation pictures (uint8 RGB), all in PyTorch.
 
-    ``float_db``: the checkpoint trained from. ``before_db``: the same, rounded to 8 bits (what
-    post-training quantisation gives). ``after_db``: rounded, after training; ``after_float_db``:
-    not rounded.
+    Attributes:
+        float_db: The initial checkpoint in float.
+        before_db: The initial checkpoint in 8 bits, as from post-training quantisation.
+        after_db: The trained checkpoint in 8 bits.
+        after_float_db: The trained checkpoint in float.
     """
 
     float_db: float
@@ -40,62 +42,62 @@ class Worth:
 
     @property
     def verdict(self) -> str:
-        """One sentence, also when training was worth nothing."""
+        """One sentence on whether training beats post-training quantisation."""
         before, after = self.float_db - self.before_db, self.float_db - self.after_db
         better = "beats" if after < before else "does NOT beat"
         return (
-            f"training under quantisation {better} post-training quantisation: the loss against "
+            f"quantisation-aware training {better} post-training quantisation: the loss against "
             f"the float checkpoint is {after:.4f} dB instead of {before:.4f} dB"
         )
 
 
 def run_qat(config: Config, arguments: argparse.Namespace, recipe: Recipe) -> int:
-    """Train, then measure before and after alike; returns the exit code.
+    """Train, then measure before and after; returns the exit code.
 
     Raises:
-        ValueError: no checkpoint to start from, no validation pictures, or as `session.train`.
+        ValueError: no initial checkpoint, no validation pictures, or as `session.train`.
     """
     if not config.model.init:
         raise ValueError("quantisation-aware training starts from a checkpoint; give it --init")
     examples = _examples(config, arguments)
     if not examples:
         raise ValueError("give --val-sharp DIR or --val-pairs DIR: the gain must be measured")
-    ranges: list[Tensor] = []
+    calibration: list[Tensor] = []
 
     def prepare(generator: Generator, pictures: Iterable[Tensor]) -> None:
-        ranges.extend(picture.cpu() for picture in pictures)
+        calibration.extend(picture.cpu() for picture in pictures)
         fake_quantise(
-            generator, (p.to(next(generator.parameters()).device) for p in ranges), recipe
+            generator, (p.to(next(generator.parameters()).device) for p in calibration), recipe
         )
 
     code = session.train(config, arguments, prepare=prepare, report=False)
     if code != DONE:
         return code
-    worth = _worth(config, arguments, examples, ranges, recipe)
+    result = _measure_result(config, arguments, examples, calibration, recipe)
     if arguments.json:
-        print_json({**dataclasses.asdict(worth), "verdict": worth.verdict})
+        print_json({**dataclasses.asdict(result), "verdict": result.verdict})
     else:
-        console().print(worth.verdict, markup=False)
+        console().print(result.verdict, markup=False)
     return DONE
 
 
-def _worth(
+def _measure_result(
     config: Config,
     arguments: argparse.Namespace,
     examples: Sequence[Example],
-    ranges: Sequence[Tensor],
+    calibration: Sequence[Tensor],
     recipe: Recipe,
-) -> Worth:
+) -> QatResult:
     device = torch.device("cpu")
 
     def measured(source: str, *, rounded: bool) -> float:
         generator = generator_from(load_checkpoint(source), norm="frozen")
         if rounded:
-            fake_quantise(generator, ranges, recipe)
+            fake_quantise(generator, calibration, recipe)
         return evaluate(generator, examples, device).mean("psnr_after")
 
     trained = str(arguments.output / LAST_NAME)
-    return Worth(
+    return QatResult(
         float_db=measured(config.model.init, rounded=False),
         before_db=measured(config.model.init, rounded=True),
         after_db=measured(trained, rounded=True),

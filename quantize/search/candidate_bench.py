@@ -1,4 +1,4 @@
-"""A float artifact as the bench of experiments: candidates made of its graph, and timed."""
+"""Candidate bench: quantises the graph of a float artifact by recipes, and times the results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...runtimes.artifact import Manifest, read_manifest
 from ...runtimes.optional import require
 from ...runtimes.pictures.sample_inputs import SampleInput, load_sample_inputs
 from ..calibration import CalibrationSet
-from ..pipeline import Quantised, QuantPlan, ort_infer, run_plan
+from ..pipeline import QuantisedOnnx, QuantPlan, ort_infer, run_plan
 from ..quality_drop import Infer
 from ..recipe import Recipe
 
@@ -27,14 +27,14 @@ _WARMUP = 2
 
 @dataclass(frozen=True)
 class CandidateBench:
-    """What all experiments on one artifact share.
+    """What all candidates of one float artifact share.
 
     Attributes:
         manifest: Of the float artifact.
         source: Its graph.
-        samples: The samples at its size.
-        calibration: The pictures that set the ranges.
-        runtime: What times candidates, and answers for them.
+        samples: Sample pictures at its size.
+        calibration: Calibration pictures.
+        runtime: Runtime that runs and times candidates; one of `RUNTIMES`.
         threads: CPU threads.
         log: Called with a line at each step.
     """
@@ -47,13 +47,13 @@ class CandidateBench:
     threads: int
     log: Callable[[str], None]
 
-    def quantised(self, recipe: Recipe) -> Quantised:
-        """The graph by a recipe, calibrated anew."""
+    def quantise(self, recipe: Recipe) -> QuantisedOnnx:
+        """Calibrate and quantise the graph by a recipe."""
         plan = QuantPlan(recipe, self.calibration, threads=self.threads, log=self.log)
         return run_plan(self.source, plan)
 
     def infer(self, model: ModelProto) -> Infer:
-        """A candidate as a function, in the bench's runtime."""
+        """The candidate as a function that runs in the bench's runtime."""
         if self.runtime == "openvino":
             return _openvino_infer(model, self.threads)
         return ort_infer(model, self.threads)
@@ -67,16 +67,16 @@ def open_bench(
     threads: int,
     log: Callable[[str], None],
 ) -> CandidateBench:
-    """Read a float ONNX artifact.
+    """Open a float ONNX artifact as a bench.
 
     Raises:
-        FileNotFoundError, ValueError: not such an artifact, or not of a fixed size.
+        FileNotFoundError, ValueError: not an onnx-fp32 artifact, or not of a fixed size.
     """
     manifest = read_manifest(path)
     size = manifest.input.size
     if manifest.target != "onnx-fp32" or size is None or manifest.norm != "frozen":
         raise ValueError(
-            f"{path}: experiments start from an onnx-fp32 artifact of a fixed size with frozen "
+            f"{path}: candidates are made from an onnx-fp32 artifact of a fixed size with frozen "
             "norms; make one with deblur-export --target onnx-fp32"
         )
     onnx = require("onnx", extra="onnx")
@@ -86,12 +86,12 @@ def open_bench(
     )
 
 
-def times_in_turns(infers: Sequence[Infer], image: np.ndarray, rounds: int) -> list[float]:
-    """Median milliseconds of each, run in turns so that the machine's drift meets all alike."""
+def interleaved_times(infers: Sequence[Infer], image: np.ndarray, rounds: int) -> list[float]:
+    """Median milliseconds of each, in interleaved rounds, so that drift affects all alike."""
     taken: list[list[float]] = [[] for _ in infers]
     for number in range(_WARMUP + rounds):
         for infer, times in zip(infers, taken, strict=True):
-            infer(image)  # untimed: the one before it left its data in the caches and its threads
+            infer(image)  # untimed: the previous one left its data in the caches and its threads
             start = time.perf_counter()
             infer(image)
             if number >= _WARMUP:

@@ -1,4 +1,4 @@
-"""A picture of which layers suffer from 8 bits, and what sparing them would cost in time."""
+"""Chart of layer sensitivity: quality gained and time lost by keeping each layer in float."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _BLUE, _ORANGE, _INK, _GREY = (0, 114, 178), (213, 94, 0), (20, 20, 20), (200, 2
 
 
 def write_chart(costs: Sequence[LayerCost], path: Path, *, title: str, condition: str) -> None:
-    """One row per layer: residual SNR gained in float (blue), milliseconds saved by int8 (orange).
+    """Draw one row per layer: residual SNR gained in float (blue), ms saved by int8 (orange).
 
     Args:
-        costs: In the order to show.
+        costs: Rows, from top to bottom.
         path: A PNG file.
         title: What was measured.
-        condition: Machine, size and threads, under the picture.
+        condition: Machine, size and threads; the caption.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -29,7 +29,7 @@ def write_chart(costs: Sequence[LayerCost], path: Path, *, title: str, condition
     draw = ImageDraw.Draw(picture)
     draw.text((10, 8), title, _INK, large)
     draw.text((_LEFT, 36), "residual SNR gained when kept in float, dB", _BLUE, small)
-    draw.text((_LEFT + _BAR + 30, 36), "time its 8 bits save, ms", _ORANGE, small)
+    draw.text((_LEFT + _BAR + 30, 36), "time saved by 8 bits, ms", _ORANGE, small)
     columns = (
         ([cost.spared_snr_db for cost in costs], _LEFT, _BLUE, "{:+.2f}"),
         ([cost.saved_ms for cost in costs], _LEFT + _BAR + 30, _ORANGE, "{:+.2f}"),

@@ -1,4 +1,4 @@
-"""Measurements that took time and must survive an interruption: one JSON file of named results."""
+"""Cache of measurements in one JSON file, so that an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ...runtimes.files import replacing
 
 
 class ResultsCache:
-    """Results by key, written after each; a file with another header is not continued.
+    """Results by key, written after each measurement, for one experiment (``header``).
 
     Raises:
-        ValueError: the file is not one of ours, or belongs to another experiment.
+        ValueError: the file is not a results cache, or belongs to another experiment.
     """
 
     def __init__(self, path: Path, header: dict[str, Any], *, force: bool = False) -> None:
@@ -26,7 +26,7 @@ class ResultsCache:
             body = json.loads(path.read_text(encoding="utf-8"))
             found, entries = body["header"], dict(body["entries"])
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path}: no measurements of ours; move it, or use --force") from error
+            raise ValueError(f"{path}: not a results cache; move it, or use --force") from error
         if found != json.loads(json.dumps(header)):
             different = sorted(k for k in header if found.get(k) != header[k])
             raise ValueError(
@@ -36,14 +36,14 @@ class ResultsCache:
         self._entries = entries
 
     def get(self, key: str, measure: Callable[[], Any]) -> Any:  # noqa: ANN401 - any JSON value
-        """The result under ``key``, measured and kept if it is not there yet."""
+        """The result for ``key``; measured and stored if missing."""
         if key not in self._entries:
             self._entries[key] = measure()
             self._write()
         return self._entries[key]
 
     def entries(self) -> dict[str, Any]:
-        """Everything measured so far."""
+        """All results so far."""
         return dict(self._entries)
 
     def _write(self) -> None:

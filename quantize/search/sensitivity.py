@@ -1,4 +1,4 @@
-"""Which layers suffer from 8 bits: each alone, each spared, and weights apart from activations."""
+"""Sensitivity of layers to 8 bits: each alone, each kept in float; weights against activations."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ import numpy as np
 
 from ...runtimes.optional import require
 from ...runtimes.pictures.sample_inputs import SampleInput
-from ..pipeline import Quantised, QuantPlan, ort_infer
+from ..pipeline import QuantisedOnnx, QuantPlan, ort_infer
 from ..ptq.observers import Range
 from ..ptq.onnx_graph import choose_ranges, layers, quantise
-from ..quality_drop import Drop, float_outputs, measure_drop
+from ..quality_drop import QualityDrop, float_outputs, measure_drop
 from ..recipe import Recipe, is_kept
-from .candidate_bench import CandidateBench, times_in_turns
+from .candidate_bench import CandidateBench, interleaved_times
 from .results_cache import ResultsCache
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-Measure = Callable[["ModelProto"], Drop]
+Measure = Callable[["ModelProto"], QualityDrop]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a recipe must keep, on the samples."""
+    """Quality limits of a recipe, on the samples."""
 
     max_drop_db: float
     min_snr_db: float
 
-    def met_by(self, drop: Drop) -> bool:
-        """Whether a drop is within both."""
+    def met_by(self, drop: QualityDrop) -> bool:
+        """Whether a drop is within both limits."""
         return drop.psnr_drop_db <= self.max_drop_db and drop.residual_snr_db >= self.min_snr_db
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What one layer's 8 bits cost and save; the float network, or the whole int8 one, compared.
+    """Cost and gain of quantising one layer, against the float and the all-int8 network.
 
     Attributes:
         layer: Its name.
@@ -48,7 +48,7 @@ class LayerCost:
         spared_psnr_db: PSNR against sharp gained when it alone stays float.
         alone_snr_db: Residual SNR when it alone is quantised.
         alone_drop_db: PSNR lost against sharp when it alone is quantised.
-        saved_ms: Time that its 8 bits save: with it in float, minus without (medians, in turns).
+        saved_ms: Time saved by its 8 bits: with it in float, minus all-int8 (interleaved medians).
     """
 
     layer: str
@@ -62,27 +62,27 @@ class LayerCost:
 def layer_costs(
     bench: CandidateBench, recipe: Recipe, cache: ResultsCache, *, rounds: int
 ) -> list[LayerCost]:
-    """Every quantised layer off and on, the one most worth sparing first.
+    """Measure every quantised layer, the most useful to keep in float first.
 
-    The order is by the residual SNR gained, by what it costs in time among equals.
+    Sorted by the residual SNR gained, then by the time it costs.
     """
-    done = bench.quantised(recipe)
-    floats = float_outputs(bench.infer(done.source), bench.samples)
-    whole = bench.infer(done.model)
+    quantised = bench.quantise(recipe)
+    floats = float_outputs(bench.infer(quantised.source), bench.samples)
+    whole = bench.infer(quantised.model)
     base = measure_drop(whole, floats, bench.samples)
-    names = quantised_layers(done, recipe)
+    names = quantised_layers(quantised, recipe)
     image = bench.samples[0].image
-    ranges = shared_ranges(done, recipe)
+    ranges = shared_ranges(quantised, recipe)
 
     def candidate(kept: Sequence[str]) -> ModelProto:
-        return quantise(done.source, done.stats, with_kept(recipe, kept), ranges)
+        return quantise(quantised.source, quantised.stats, keep_in_float(recipe, kept), ranges)
 
     def measured(layer: str) -> dict[str, Any]:
         spared = bench.infer(candidate([layer]))
         off = measure_drop(spared, floats, bench.samples)
         alone = candidate([other for other in names if other != layer])
         on = measure_drop(bench.infer(alone), floats, bench.samples)
-        with_float, with_int8 = times_in_turns([spared, whole], image, rounds)
+        with_float, with_int8 = interleaved_times([spared, whole], image, rounds)
         return {
             "spared_snr_db": off.residual_snr_db - base.residual_snr_db,
             "spared_psnr_db": base.psnr_drop_db - off.psnr_drop_db,
@@ -98,71 +98,79 @@ def layer_costs(
     return sorted(costs, key=lambda cost: (-round(cost.spared_snr_db, 2), cost.saved_ms))
 
 
-def quantised_layers(done: Quantised, recipe: Recipe) -> list[str]:
-    """The layers that a recipe quantises, in the order of the graph."""
-    return [layer for layer in layers(done.source) if not is_kept(layer, recipe.keep)]
+def quantised_layers(quantised: QuantisedOnnx, recipe: Recipe) -> list[str]:
+    """Layers that the recipe quantises, in graph order."""
+    return [layer for layer in layers(quantised.source) if not is_kept(layer, recipe.keep)]
 
 
-def shared_ranges(done: Quantised, recipe: Recipe) -> dict[str, Range] | None:
-    """The ranges that all candidates share; None where activations stay float."""
-    return None if recipe.scheme.activation_bits is None else choose_ranges(done.stats, recipe)
+def shared_ranges(quantised: QuantisedOnnx, recipe: Recipe) -> dict[str, Range] | None:
+    """Activation ranges shared by all candidates; None where activations stay float."""
+    return None if recipe.scheme.activation_bits is None else choose_ranges(quantised.stats, recipe)
 
 
-def with_kept(recipe: Recipe, extra: Sequence[str]) -> Recipe:
+def keep_in_float(recipe: Recipe, extra: Sequence[str]) -> Recipe:
     """The recipe with more layers in float."""
     return dataclasses.replace(recipe, keep=(*recipe.keep, *extra))
 
 
-def drop_measure(done: Quantised, plan: QuantPlan, samples: Sequence[SampleInput]) -> Measure:
-    """A function from a candidate to its drop on these pictures, in onnxruntime."""
-    floats = float_outputs(ort_infer(done.source, plan.threads), samples)
+def drop_measure(
+    quantised: QuantisedOnnx, plan: QuantPlan, samples: Sequence[SampleInput]
+) -> Measure:
+    """A function that measures a candidate's drop on these pictures, in onnxruntime."""
+    floats = float_outputs(ort_infer(quantised.source, plan.threads), samples)
     return lambda model: measure_drop(ort_infer(model, plan.threads), floats, samples)
 
 
-def most_harmful(
-    done: Quantised, plan: QuantPlan, samples: Sequence[SampleInput], *, count: int
+def most_sensitive_layers(
+    quantised: QuantisedOnnx, plan: QuantPlan, samples: Sequence[SampleInput], *, count: int
 ) -> list[tuple[str, float]]:
-    """The layers whose float form helps the residual SNR most, with that help in dB."""
-    measure = drop_measure(done, plan, samples)
-    base = measure(done.model).residual_snr_db
+    """The layers that gain most residual SNR when kept in float, with the gain in dB."""
+    measure = drop_measure(quantised, plan, samples)
+    base = measure(quantised.model).residual_snr_db
     gains: list[tuple[str, float]] = []
-    names = quantised_layers(done, plan.recipe)
-    ranges = shared_ranges(done, plan.recipe)
+    names = quantised_layers(quantised, plan.recipe)
+    ranges = shared_ranges(quantised, plan.recipe)
     for number, layer in enumerate(names):
-        plan.log(f"sparing layers one by one: {number + 1} of {len(names)}")
-        spared = quantise(done.source, done.stats, with_kept(plan.recipe, [layer]), ranges)
+        plan.log(f"measuring layer sensitivity: {number + 1} of {len(names)}")
+        spared = quantise(
+            quantised.source, quantised.stats, keep_in_float(plan.recipe, [layer]), ranges
+        )
         gains.append((layer, measure(spared).residual_snr_db - base))
     return sorted(gains, key=lambda pair: -pair[1])[:count]
 
 
-def split(done: Quantised, recipe: Recipe, measure: Measure) -> dict[str, Drop]:
+def drop_by_operand(
+    quantised: QuantisedOnnx, recipe: Recipe, measure: Measure
+) -> dict[str, QualityDrop]:
     """The drop with only the weights in 8 bits, with only the activations, and with both."""
     weights = quantise(
-        done.source,
-        done.stats,
+        quantised.source,
+        quantised.stats,
         dataclasses.replace(recipe, name="weight_only_w8_perchannel"),
     )
-    # Biases that are corrected for rounded weights would be wrong for exact ones.
-    plain = quantise(done.source, done.stats, dataclasses.replace(recipe, correct_bias=False))
+    # Biases corrected for rounded weights would be wrong for exact ones.
+    plain = quantise(
+        quantised.source, quantised.stats, dataclasses.replace(recipe, correct_bias=False)
+    )
     return {
         "weights only": measure(weights),
-        "activations only": measure(_exact_weights(plain, done.source)),
-        "both": measure(done.model),
+        "activations only": measure(_with_float_weights(plain, quantised.source)),
+        "both": measure(quantised.model),
     }
 
 
-def _exact_weights(quantised: ModelProto, source: ModelProto) -> ModelProto:
-    """The quantised graph with its float weights put back."""
+def _with_float_weights(quantised: ModelProto, source: ModelProto) -> ModelProto:
+    """The quantised graph with float weights restored."""
     numpy_helper = require("onnx", extra="onnx").numpy_helper
     model = copy.deepcopy(quantised)
-    held = {tensor.name: tensor for tensor in source.graph.initializer}
+    initializers = {tensor.name: tensor for tensor in source.graph.initializer}
     floats = {node.name: node.input[1] for node in source.graph.node if len(node.input) > 1}
     for node in model.graph.node:
         if node.op_type in ("Conv", "ConvTranspose") and not any(
             tensor.name == node.input[1] for tensor in model.graph.initializer
         ):
             name = f"{node.name}/float"
-            whole = numpy_helper.to_array(held[floats[node.name]])
+            whole = numpy_helper.to_array(initializers[floats[node.name]])
             model.graph.initializer.append(
                 numpy_helper.from_array(np.ascontiguousarray(whole), name)
             )

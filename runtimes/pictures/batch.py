@@ -1,4 +1,4 @@
-"""Deblurs pictures one after another and tells where the time went."""
+"""Deblurs pictures one after another and measures where the time goes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..base import Runner
 from ..console import USER_ERRORS, one_line
+from ..files import replacing_all
 from ..sdk_errors import translate_sdk_error
-from .jobs import Job, check_job
-from .read import Picture, read_picture, what_is_lost, write_picture
+from .jobs import Job
+from .metadata import Picture
+from .read import read_picture
+from .sources import Failure
 from .tiling import Infer, TilingOptions, deblur_picture
+from .write import encode_picture, what_is_lost
 
 SEPARATOR_PX = 4
 
@@ -26,11 +29,10 @@ SEPARATOR_PX = 4
 class Done:
     """One finished picture. Times in milliseconds; sizes in pixels.
 
-    ``infer_ms`` is the time inside the runner's ``infer``, summed over the tiles. ``around_ms`` is
-    everything else: ``decode_ms`` (read and decode), ``convert_ms`` (pad, convert, tile, blend)
-    and ``encode_ms`` (encode and write). ``infer_ms`` is None if the runner only imitates its
-    runtime, whose time it would be. The first picture's times include what the libraries
-    load and set up at their first call.
+    ``infer_ms`` is the time inside the runner's ``infer``, summed over the tiles; None if the
+    runner only emulates its runtime. ``overhead_ms`` is everything else: ``decode_ms`` (read and
+    decode), ``convert_ms`` (pad, convert, tile, blend) and ``encode_ms`` (encode and write). The
+    first picture's times include loading and initialising libraries.
     """
 
     job: Job
@@ -45,60 +47,39 @@ class Done:
     remarks: tuple[str, ...]
 
     @property
-    def around_ms(self) -> float:
+    def overhead_ms(self) -> float:
         """Time outside inference."""
         return self.decode_ms + self.convert_ms + self.encode_ms
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        beside = self.job.side_by_side
-        times = ("decode_ms", "convert_ms", "encode_ms", "around_ms")
+        """The JSON object of ``deblur-run --json``."""
+        side_by_side = self.job.side_by_side
+        times = {
+            "decode_ms": self.decode_ms,
+            "convert_ms": self.convert_ms,
+            "encode_ms": self.encode_ms,
+            "around_ms": self.overhead_ms,
+        }
         return {
             "input": str(self.job.source),
             "output": str(self.job.target),
-            "side_by_side": None if beside is None else str(beside),
+            "side_by_side": None if side_by_side is None else str(side_by_side),
             "height": self.height,
             "width": self.width,
             "bits": self.bits,
             "tiles": self.tiles,
             "infer_ms": None if self.infer_ms is None else round(self.infer_ms, 3),
-            **{name: round(getattr(self, name), 3) for name in times},
+            **{name: round(time_ms, 3) for name, time_ms in times.items()},
             "remarks": list(self.remarks),
         }
 
 
 @dataclass(frozen=True)
-class Failure:
-    """One picture that could not be done, and why, on one line."""
-
-    source: Path
-    reason: str
-
-    def __str__(self) -> str:
-        """``file: reason``; most reasons name their file already."""
-        named = str(self.source) in self.reason
-        return self.reason if named else f"{self.source}: {self.reason}"
-
-
-@dataclass(frozen=True)
 class Settings:
-    """What holds for all pictures of a run."""
+    """Settings for all pictures of a run; ``quality`` is for JPEG and WebP, 1 to 100."""
 
     options: TilingOptions = field(default_factory=TilingOptions)
     quality: int = 95
-
-
-def check_jobs(jobs: Sequence[Job], *, force: bool) -> tuple[list[Job], list[Failure]]:
-    """Part the jobs whose outputs can be written from those that cannot."""
-    ready: list[Job] = []
-    failures: list[Failure] = []
-    for job in jobs:
-        try:
-            check_job(job, force=force)
-            ready.append(job)
-        except OSError as error:
-            failures.append(Failure(job.source, one_line(error)))
-    return ready, failures
 
 
 def run_jobs(
@@ -108,41 +89,43 @@ def run_jobs(
     *,
     report: Callable[[Done], None],
     progress: Callable[[float, float], None],
-) -> tuple[list[Done], list[Failure]]:
-    """Do every job; a picture that fails does not stop the others.
+) -> list[Failure]:
+    """Run every job; a picture that fails does not stop the others.
 
     Args:
         runner: An open runner.
         jobs: Checked by `check_jobs`.
         settings: See `Settings`.
-        report: Called after each finished picture.
-        progress: Called with (done, in all): tiles of a single picture, else pictures, where a
-            tile counts as its share of one.
+        report: Called after each finished picture; results are not kept here, so that memory does
+            not grow with their number.
+        progress: Called with (done, total): tiles of a single picture, else pictures, where a
+            tile counts as a fraction of its picture.
+
+    Returns:
+        The pictures that failed, in order.
     """
-    finished: list[Done] = []
     failures: list[Failure] = []
-    alone = len(jobs) == 1
+    single = len(jobs) == 1
     for i, job in enumerate(jobs):
 
         def tiles(done: int, total: int, i: int = i) -> None:
-            progress(*((done, total) if alone else (i + done / total, len(jobs))))
+            progress(*((done, total) if single else (i + done / total, len(jobs))))
 
         try:
             done = run_job(runner, job, settings, tiles)
         except Exception as error:
-            told = (
+            user_error = (
                 error
                 if isinstance(error, USER_ERRORS)
                 else translate_sdk_error(error, str(job.source))
             )
-            if told is None or os.environ.get("EDGEDEBLUR_DEBUG"):
+            if user_error is None or os.environ.get("EDGEDEBLUR_DEBUG"):
                 raise
-            failures.append(Failure(job.source, one_line(told)))
+            failures.append(Failure(job.source, one_line(user_error)))
             progress(i + 1, len(jobs))
             continue
-        finished.append(done)
         report(done)
-    return finished, failures
+    return failures
 
 
 def run_job(
@@ -151,8 +134,8 @@ def run_job(
     """Read, deblur and write one picture.
 
     Raises:
-        ValueError: it cannot be read, does not suit the artifact, or the format cannot hold it.
-        OSError: reading or writing failed; nothing is left half-written.
+        ValueError: it cannot be read, does not fit the artifact, or the format cannot hold it.
+        OSError: reading or writing failed; no partial file is left.
     """
     clock = time.perf_counter
     begin = clock()
@@ -197,10 +180,14 @@ def _deblur(
 
 
 def _write(picture: Picture, sharp: np.ndarray, job: Job, settings: Settings) -> None:
+    """Write the output and its side-by-side picture; both get their names, or neither."""
     result = dataclasses.replace(picture, pixels=sharp)
-    write_picture(result, job.target, quality=settings.quality)
+    encoded = [encode_picture(result, job.target, settings.quality)]
     if job.side_by_side is not None:
-        write_picture(side_by_side(picture, result), job.side_by_side)
+        encoded.append(encode_picture(side_by_side(picture, result), job.side_by_side))
+    with replacing_all(job.targets) as temporaries:
+        for temporary, data in zip(temporaries, encoded, strict=True):
+            temporary.write_bytes(data)
 
 
 def side_by_side(before: Picture, after: Picture) -> Picture:
@@ -214,7 +201,7 @@ def side_by_side(before: Picture, after: Picture) -> Picture:
 def _remarks(picture: Picture, job: Job, runner: Runner, tiles: int) -> tuple[str, ...]:
     remarks = [*picture.remarks, *what_is_lost(picture, job.target)]
     if picture.bits > 8 and runner.manifest.input.dtype == "uint8":
-        remarks.append(f"the artifact takes and gives 8 bits per colour, not {picture.bits}")
+        remarks.append(f"the artifact's input and output have 8 bits a channel, not {picture.bits}")
     if tiles > 1 and runner.manifest.norm == "live":
         remarks.append(
             f"cut into {tiles} tiles, each with its own live statistics, so seams may show; "
@@ -224,7 +211,7 @@ def _remarks(picture: Picture, job: Job, runner: Runner, tiles: int) -> tuple[st
 
 
 class _Stopwatch:
-    """Calls ``infer`` and sums the time spent inside it."""
+    """Calls ``infer``; counts the calls and sums their time."""
 
     def __init__(self, infer: Infer) -> None:
         self._infer = infer

@@ -1,40 +1,24 @@
-"""Which pictures a run reads and under which names it writes them. Reads no picture."""
+"""Where each picture of a run is written, and whether it can be. Opens no picture."""
 
 from __future__ import annotations
 
-import glob
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..files import check_writable
-from .read import READABLE, WRITABLE
-from .write import format_of
+from ..console import one_line
+from ..files import check_absent, check_folder_writable
+from .sources import Failure, Source
+from .write import WRITABLE, format_of
 
 SIDE_BY_SIDE = "_side_by_side.png"
 
 
 @dataclass(frozen=True)
-class Source:
-    """One input: the file, and its name relative to the folder that was given."""
-
-    path: Path
-    relative: Path
-
-
-@dataclass(frozen=True)
-class Missing:
-    """An input that is not there, and why, on one line."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True)
 class Job:
-    """One picture: where it comes from, where it goes, where before-and-after goes if wanted."""
+    """One picture: the input, the output, and the before-and-after picture if wanted."""
 
     source: Path
     target: Path
@@ -42,40 +26,23 @@ class Job:
 
     @property
     def targets(self) -> tuple[Path, ...]:
-        """All files that this job writes."""
+        """All files that this job writes, all in one folder."""
         return (self.target,) if self.side_by_side is None else (self.target, self.side_by_side)
 
 
-def find_sources(
-    patterns: Sequence[str], *, recursive: bool, output: str
-) -> tuple[list[Source], list[Missing]]:
-    """Expand files, folders and glob patterns; sorted within each, none twice.
+@dataclass(frozen=True)
+class CheckedJobs:
+    """Jobs by what can be done with them, each list in the order of the inputs."""
 
-    Folders and patterns give files whose ending is in `READABLE`; a file named by itself is
-    taken whatever its ending. An output folder inside a folder that is read recursively is left
-    out: it holds the results of an earlier run. A link counts as a picture of its own.
-
-    Returns:
-        What was found, and what is missing: files that are not there, folders and patterns that
-        hold no picture.
-    """
-    found: dict[str, Source] = {}
-    missing: list[Missing] = []
-    for pattern in patterns:
-        try:
-            sources = _expand(pattern, recursive=recursive, output=Path(output).resolve())
-        except FileNotFoundError as error:
-            missing.append(Missing(Path(pattern), str(error)))
-            continue
-        for source in sources:
-            found.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - keeps links
-    return list(found.values()), missing
+    ready: list[Job]
+    skipped: list[Job]
+    failures: list[Failure]
 
 
 def plan_jobs(
     sources: Sequence[Source], output: str, *, suffix: str | None, side_by_side: bool
 ) -> list[Job]:
-    """Give every source its output name.
+    """Choose the output name of every source.
 
     Args:
         sources: What `find_sources` found.
@@ -103,10 +70,75 @@ def plan_jobs(
     for source, path in zip(sources, paths, strict=True):
         # x.png and x.tif in one folder: their side-by-side pictures keep the whole name.
         name = path.stem if stems[path.with_suffix("")] == 1 else path.name
-        beside = path.with_name(name + SIDE_BY_SIDE) if side_by_side else None
-        jobs.append(Job(source.path, path, beside))
+        both = path.with_name(name + SIDE_BY_SIDE) if side_by_side else None
+        jobs.append(Job(source.path, path, both))
     _check_clashes(jobs)
     return jobs
+
+
+def check_jobs(jobs: Sequence[Job], *, force: bool, skip_existing: bool = False) -> CheckedJobs:
+    """Find out which outputs can be written, and make their folders.
+
+    Args:
+        jobs: What `plan_jobs` planned.
+        force: Existing outputs may be overwritten.
+        skip_existing: A job whose outputs are all there is skipped; an output that is its own
+            input is still a failure.
+    """
+    checked = CheckedJobs([], [], [])
+    real_path = _RealPaths()
+    folders: dict[Path, str | None] = {}
+    for job in jobs:
+        try:
+            if not force:
+                _check_input_is_kept(job, real_path)
+            if skip_existing and _is_finished(job):
+                checked.skipped.append(job)
+                continue
+            for target in job.targets:
+                check_absent(target, force=force)
+        except OSError as error:
+            checked.failures.append(Failure(job.source, one_line(error)))
+            continue
+        folder = job.target.parent
+        if folder not in folders:
+            folders[folder] = _folder_fault(folder)
+        fault = folders[folder]
+        if fault is None:
+            checked.ready.append(job)
+        else:
+            checked.failures.append(Failure(job.source, fault))
+    return checked
+
+
+def _check_input_is_kept(job: Job, real_path: _RealPaths) -> None:
+    if real_path(job.target) == real_path(job.source):
+        raise FileExistsError(
+            f"{job.source}: the output would replace the input; choose another -o or add --force"
+        )
+
+
+def _is_finished(job: Job) -> bool:
+    """Whether all outputs are there.
+
+    Raises:
+        FileExistsError: only some are, as after a run with other options.
+    """
+    there = [target for target in job.targets if target.is_file()]
+    absent = [target for target in job.targets if not target.is_file()]
+    if there and absent:
+        raise FileExistsError(
+            f"{there[0]} exists but {absent[0]} does not; delete {there[0]} to make both again"
+        )
+    return not absent
+
+
+def _folder_fault(folder: Path) -> str | None:
+    try:
+        check_folder_writable(folder)
+    except OSError as error:
+        return one_line(error)
+    return None
 
 
 def _target(source: Source, target: Path, suffix: str | None, *, folder: bool) -> Path:
@@ -119,48 +151,6 @@ def _target(source: Source, target: Path, suffix: str | None, *, folder: bool) -
     return path
 
 
-def check_job(job: Job, *, force: bool) -> None:
-    """Whether the job's outputs may and can be written; makes their folder.
-
-    Raises:
-        OSError: an output exists (or is the input itself) and ``force`` is false, or its folder
-            cannot be written.
-    """
-    if not force and job.target.resolve() == job.source.resolve():
-        raise FileExistsError(
-            f"{job.source}: the output would replace the input; choose another -o or add --force"
-        )
-    for target in job.targets:
-        check_writable(target, force=force)
-
-
-def _expand(pattern: str, *, recursive: bool, output: Path) -> list[Source]:
-    path = Path(pattern)
-    if path.is_dir():
-        files = sorted(path.rglob("*") if recursive else path.iterdir())
-        if output != path.resolve():
-            files = [f for f in files if output not in f.resolve().parents]
-        sources = [Source(f, f.relative_to(path)) for f in files if _is_picture(f)]
-        if not sources:
-            deeper = "" if recursive else " (sub-folders are read with --recursive)"
-            raise FileNotFoundError(f"{pattern}: no {'/'.join(READABLE)} in this folder{deeper}")
-        return sources
-    if path.exists():
-        return [Source(path, Path(path.name))]
-    if not glob.has_magic(pattern):
-        raise FileNotFoundError(f"{pattern}: no such file or folder")
-    files = sorted(Path(name) for name in glob.glob(pattern, recursive=recursive))  # noqa: PTH207
-    sources = [Source(f, Path(f.name)) for f in files if _is_picture(f)]
-    if not sources:
-        raise FileNotFoundError(f"{pattern}: matches no {'/'.join(READABLE)} file")
-    return sources
-
-
-def _is_picture(path: Path) -> bool:
-    # A link that leads nowhere is kept, to be reported and not passed over.
-    return path.suffix.lower() in READABLE and (path.is_file() or path.is_symlink())
-
-
 def _check_suffix(target: Path, source: Path) -> None:
     try:
         format_of(target)
@@ -170,18 +160,34 @@ def _check_suffix(target: Path, source: Path) -> None:
 
 
 def _check_clashes(jobs: Sequence[Job]) -> None:
-    sources = {job.source.resolve() for job in jobs}
-    taken: dict[Path, Path] = {}
+    real_path = _RealPaths()
+    sources = {real_path(job.source) for job in jobs}
+    writers: dict[str, Path] = {}
     for job in jobs:
-        for target in (t.resolve() for t in job.targets):
-            if target in taken:
+        for target in map(real_path, job.targets):
+            if target in writers:
                 raise ValueError(
-                    f"{taken[target]} and {job.source} would both be written to {target}; "
+                    f"{writers[target]} and {job.source} would both be written to {target}; "
                     "run them into different folders"
                 )
-            taken[target] = job.source
-            if target in sources and target != job.source.resolve():
+            writers[target] = job.source
+            if target in sources and target != real_path(job.source):
                 raise ValueError(
                     f"the output of {job.source} would replace the input {target}; "
                     "choose another -o"
                 )
+
+
+class _RealPaths:
+    """Absolute paths without links; resolves each folder once, however many files are in it."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, str] = {}
+
+    def __call__(self, path: Path) -> str:
+        if path.is_symlink():
+            return os.path.realpath(path)
+        folder = path.parent
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return os.path.join(self._folders[folder], path.name)  # noqa: PTH118 - ten times faster

@@ -1,4 +1,4 @@
-"""A picture in memory, and the metadata that travels with it. No decoding of pixels here."""
+"""A picture in memory, and its metadata: EXIF, orientation, PNG chunks. Decodes no pixels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PNG_HEADER_BYTES = 33  # signature (8) and the IHDR chunk (4 + 4 + 13 + 4), whic
 ORIENTATION, EXIF_IFD, GPS_IFD, INTEROP_IFD = 0x0112, 0x8769, 0x8825, 0xA005
 EXIF_WIDTH, EXIF_HEIGHT = 0xA002, 0xA003
 SHORT, LONG = 3, 4  # TIFF field types
-# What a TIFF's own directory says about the photograph rather than about its strips:
+# The tags of a TIFF's main directory that describe the photograph, not how it is stored:
 # ImageDescription, Make, Model, X/YResolution, ResolutionUnit, Software, DateTime, Artist,
 # Copyright.
 DESCRIPTIVE_TAGS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432)
@@ -33,11 +33,11 @@ class Picture:
     Attributes:
         pixels: uint8 or uint16 (H, W, 3), RGB; a grey picture has three equal channels.
         alpha: (H, W) of the same dtype, not premultiplied, or None.
-        grey: Whether the file was grey; it is written back grey.
+        grey: Whether the file was grey; if so, it is written as grey.
         exif: The EXIF block as TIFF structure (no ``Exif\0\0`` before it), orientation 1.
         icc: The ICC profile.
-        format: ``JPEG``, ``PNG``, ``WEBP``, ``TIFF`` or ``BMP``: what the file really was.
-        remarks: What reading could not keep as it was, for the user; mostly empty.
+        format: ``JPEG``, ``PNG``, ``WEBP``, ``TIFF`` or ``BMP``, by the file's content.
+        remarks: What was lost or converted while reading, one line each for the user.
     """
 
     pixels: np.ndarray
@@ -55,10 +55,10 @@ class Picture:
 
 
 class Exif:
-    """Patches an EXIF block in place, so that maker notes and unknown tags stay byte for byte."""
+    """Edits an EXIF block in place, so that maker notes and unknown tags stay byte for byte."""
 
     def __init__(self, block: bytes) -> None:
-        """Raises ValueError if ``block`` is no TIFF structure with a readable first directory."""
+        """Raises ValueError if ``block`` is not a TIFF structure with a readable directory."""
         self._data = bytearray(block.removeprefix(EXIF_PREFIX))
         order = {b"II*\0": "<", b"MM\0*": ">"}.get(bytes(self._data[:4]))
         if order is None or len(self._data) < 8:
@@ -75,9 +75,9 @@ class Exif:
         return value if value is not None and 1 <= value <= 8 else 1
 
     def upright(self) -> bytes:
-        """The block for turned pixels: orientation 1, sides swapped if need be, no thumbnail.
+        """The block for upright pixels: orientation 1, width and height to match, no thumbnail.
 
-        The embedded thumbnail shows the picture before; it is unlinked.
+        The thumbnail shows the blurry picture, so the pointer to its directory is cleared.
         """
         turned = self.orientation >= 5
         if ORIENTATION in self._main:
@@ -94,15 +94,15 @@ class Exif:
         return bytes(self._data)
 
     def _directory(self, at: int) -> tuple[dict[int, int], int | None]:
-        """Tag -> place of its entry, and the place of the pointer to the next directory."""
+        """Tag -> offset of its entry, and the offset of the pointer to the next directory."""
         if at + 2 > len(self._data):
             return {}, None
         count = self._read("H", at)
         end = at + 2 + 12 * count
         if end > len(self._data):
             return {}, None
-        places = range(at + 2, end, 12)
-        return {self._read("H", p): p for p in places}, end if end + 4 <= len(self._data) else None
+        entries = range(at + 2, end, 12)
+        return {self._read("H", e): e for e in entries}, end if end + 4 <= len(self._data) else None
 
     def _value(self, entry: int | None) -> int | None:
         """A single SHORT or LONG, or None."""
@@ -112,10 +112,10 @@ class Exif:
         return self._read({SHORT: "H", LONG: "I"}[kind], entry + 8) if kind in (3, 4) else None
 
     def _set(self, entry: int, value: int) -> None:
-        # As LONG, which holds any side; the field has four bytes whatever its type.
+        # As LONG, which holds any side; the value field has four bytes for every type.
         struct.pack_into(self._order + "H", self._data, entry + 2, LONG)
         struct.pack_into(self._order + "I", self._data, entry + 8, value)
-        if self._read("H", entry) == ORIENTATION:  # the standard knows this one as SHORT only
+        if self._read("H", entry) == ORIENTATION:  # the standard allows only SHORT here
             struct.pack_into(self._order + "H", self._data, entry + 2, SHORT)
             struct.pack_into(self._order + "HH", self._data, entry + 8, value, 0)
 
@@ -123,8 +123,8 @@ class Exif:
         return struct.unpack_from(self._order + code, self._data, at)[0]
 
 
-def turn_upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn and mirror (H, W) or (H, W, C) as an EXIF orientation of 1 to 8 asks for."""
+def apply_orientation(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Rotate and flip (H, W) or (H, W, C) by an EXIF orientation of 1 to 8."""
     if orientation >= 5:
         array = array.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -135,7 +135,7 @@ def turn_upright(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name and body of each whole chunk; a cut file ends early, without ``IEND``."""
+    """Name and data of each complete chunk; a truncated file yields no ``IEND``."""
     at = len(PNG_SIGNATURE)
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
@@ -146,7 +146,7 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def with_png_chunks(data: bytes, chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Insert chunks right after the header, where profiles must stand."""
+    """Insert chunks directly after the header, where ICC profiles must be."""
     inserted = bytearray()
     for name, body in chunks:
         inserted += struct.pack(">I", len(body)) + name + body
@@ -155,7 +155,7 @@ def with_png_chunks(data: bytes, chunks: Iterable[tuple[bytes, bytes]]) -> bytes
 
 
 def exif_of_tiff(image: Image.Image) -> bytes | None:
-    """An EXIF block from an opened TIFF's directories: description, Exif, GPS; None if empty."""
+    """The EXIF block of an opened TIFF: descriptive tags, Exif and GPS; None if it has none."""
     from PIL import Image as Pillow
 
     source, kept = image.getexif(), Pillow.Exif()
@@ -171,7 +171,7 @@ def exif_of_tiff(image: Image.Image) -> bytes | None:
 
 
 def tiff_tags_of(exif: bytes) -> dict[int, Any]:
-    """The entries of an EXIF block that belong into a TIFF's directory.
+    """The entries of an EXIF block that a TIFF stores in its directories.
 
     Values are Pillow's; the Exif and GPS directories are nested dictionaries.
     """

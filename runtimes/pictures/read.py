@@ -1,4 +1,4 @@
-"""Reading and writing still pictures without losing depth, alpha, orientation, EXIF or ICC.
+"""Reading still pictures without losing bit depth, alpha, orientation, EXIF or ICC profile.
 
 | format | bits a channel | alpha | EXIF | ICC | read | written |
 |---|---|---|---|---|---|---|
@@ -8,67 +8,38 @@
 | TIFF | 8, 16 | yes | yes | yes | see below | grey, colour; uncompressed |
 | BMP | 8 | - | - | - | all kinds | grey, colour |
 
-Limits. One picture a file: animations and multi-page files are refused (a camera's MPO gives its
-first picture, and remarks on it). Of a 16-bit TIFF: grey, RGB or RGBA, alpha not premultiplied.
+Limits. One picture a file: animations and multi-page files are refused (of a camera's MPO the first
+picture is read, with a remark). Of a 16-bit TIFF: grey, RGB or RGBA, alpha not premultiplied.
 Interoperability tags inside EXIF do not survive in TIFF, nor do maker notes whose addresses point
-outside themselves. XMP and IPTC are not kept. Palettes come back as colour, 16-bit grey with
-alpha as 16-bit RGBA. CMYK is converted to sRGB through the profile in the file.
+outside themselves. XMP and IPTC are not kept. Palettes become RGB, and 16-bit grey
+with alpha becomes 16-bit RGBA. CMYK is converted to sRGB through the profile in the file.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .metadata import (
-    ORIENTATION,
-    PNG_HEADER_BYTES,
-    Exif,
-    Picture,
-    exif_of_tiff,
-    png_chunks,
-    turn_upright,
-)
-from .write import WRITABLE, what_is_lost, write_picture
+from .decode import PictureError, decode_pixels, tiff_tags
+from .metadata import ORIENTATION, Exif, Picture, apply_orientation, exif_of_tiff
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = [
-    "MAX_PIXELS",
-    "READABLE",
-    "WRITABLE",
-    "Picture",
-    "PictureError",
-    "read_picture",
-    "what_is_lost",
-    "write_picture",
-]
-
 READABLE = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 # Larger than any camera's sensor, small enough for 2 GB of memory: 150 MP is 450 MB in 8 bits.
 MAX_PIXELS = 150_000_000
+_SUBFILE_TYPE = 254  # TIFF tag; bit 0: a reduced-resolution version of another page
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 _SUPPORTED = "JPEG, PNG, WebP, TIFF or BMP"
-# TIFF tags and the values that the 16-bit path takes.
-_BITS, _COMPRESSION, _PHOTOMETRIC, _PREDICTOR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = (
-    258, 259, 262, 317, 338, 339,
-)  # fmt: skip
-_PLAIN_OR_DEFLATE = (1, 8, 32946)
-_MIN_IS_BLACK, _RGB, _PREMULTIPLIED, _UNSIGNED = 1, 2, 1, 1
-
-
-class PictureError(ValueError):
-    """A picture that cannot be read; the text names the file and what to do."""
 
 
 def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Read one still picture; the format is told by the content, not by the name.
+    """Read one still picture; its content decides the format, not its name.
 
     Args:
         path: The file.
@@ -80,8 +51,8 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises:
         FileNotFoundError: no such file.
         OSError: the file cannot be opened, or is a folder.
-        PictureError: empty, cut off, damaged, no picture, too large, animated, or of a kind
-            outside the module's table.
+        PictureError: empty, cut off, damaged, not a picture, too large, animated, or of a kind
+            that is not in the module's table.
     """
     path = Path(path)
     data = _bytes_of(path)
@@ -91,20 +62,19 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
         image = _open(path, data)
         remarks = _check_header(path, image, max_pixels)
         try:
-            array, icc = (
-                _deep_array(image, data) if _is_deep(image, data) else _array(image, remarks)
-            )
-            # After the pixels: a PNG may carry EXIF behind them, and Pillow has turned a TIFF now.
+            array, icc = decode_pixels(image, data, remarks)
+            # After decoding: a PNG may hold its EXIF after the pixels, and Pillow applies a TIFF's
+            # orientation itself.
             orientation, exif = _exif_of(image, remarks)
         except (PictureError, MemoryError) as error:
             raise type(error)(f"{path}: {error}") from error
-        # Decoders raise whatever they meet in damaged bytes, in four libraries.
+        # Four libraries decode, and each raises its own exceptions on damaged data.
         except Exception as error:
             detail = " ".join(str(error).split()) or type(error).__name__
             raise PictureError(
                 f"{path}: damaged or cut off ({detail}); copy the file again"
             ) from error
-    return _assemble(turn_upright(array, orientation), image.format or "", exif, icc, remarks)
+    return _assemble(apply_orientation(array, orientation), image.format or "", exif, icc, remarks)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -124,7 +94,7 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _open(path: Path, data: bytes) -> Image.Image:
-    """The header, by Pillow; nothing is decoded yet."""
+    """Parse the header by Pillow; no pixel is decoded yet."""
     from PIL import Image
 
     try:
@@ -132,7 +102,7 @@ def _open(path: Path, data: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise PictureError(f"{path}: far too large to decode ({error})") from error
     except Exception as error:  # a header parser may raise anything on random bytes
-        if kind := _odd_tiff(data):
+        if kind := _sample_type_of_tiff(data):
             raise PictureError(
                 f"{path}: a TIFF with {kind} samples; save it with 8 or 16 bits a channel"
             ) from error
@@ -142,8 +112,8 @@ def _open(path: Path, data: bytes) -> Image.Image:
         ) from error
 
 
-def _odd_tiff(data: bytes) -> str:
-    """The sample type of a TIFF that Pillow does not know (float32 colour, say); else empty."""
+def _sample_type_of_tiff(data: bytes) -> str:
+    """The dtype of a TIFF that Pillow cannot open (float32 RGB, for example); else empty."""
     if data[:4] not in (b"II*\0", b"MM\0*"):
         return ""
     import tifffile
@@ -151,12 +121,12 @@ def _odd_tiff(data: bytes) -> str:
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             return str(np.dtype(file.pages[0].dtype))
-    except Exception:  # noqa: BLE001 - random bytes again: then it is no TIFF to speak of
+    except Exception:  # noqa: BLE001 - damaged data again: not a TIFF
         return ""
 
 
 def _check_header(path: Path, image: Image.Image, max_pixels: int) -> list[str]:
-    """Refuse large and moving pictures; returns remarks."""
+    """Refuse pictures that are too large or have several frames; returns remarks."""
     width, height = image.size
     if width * height > max_pixels:
         raise PictureError(
@@ -176,35 +146,20 @@ def _check_header(path: Path, image: Image.Image, max_pixels: int) -> list[str]:
 
 
 def _only_thumbnails(image: Image.Image, frames: int) -> bool:
-    """Whether all pages of a TIFF but the first are marked as reduced versions."""
+    """Whether all pages of a TIFF but the first are marked as reduced-resolution versions."""
     reduced: list[bool] = []
     for page in range(1, frames):
         image.seek(page)
-        reduced.append(bool(int(_tiff_tags(image).get(254, 0)) & 1))
+        reduced.append(bool(int(tiff_tags(image).get(_SUBFILE_TYPE, 0)) & 1))
     image.seek(0)
     return all(reduced)
 
 
-def _tiff_tags(image: Image.Image) -> Mapping[int, Any]:
-    """The opened page's own directory; only `TiffImageFile` has one."""
-    tags: Mapping[int, Any] = getattr(image, "tag_v2")  # noqa: B009 - not on Image.Image
-    return tags
-
-
-def _is_deep(image: Image.Image, data: bytes) -> bool:
-    """Whether channels have 16 bits, which Pillow would cut to 8."""
-    if image.format == "PNG":
-        return data[PNG_HEADER_BYTES - 9] == 16
-    if image.format == "TIFF":
-        return max(_tiff_tags(image).get(_BITS, (1,))) == 16
-    return False
-
-
 def _exif_of(image: Image.Image, remarks: list[str]) -> tuple[int, bytes | None]:
-    """Orientation still to be applied, and the EXIF block with orientation 1."""
+    """The orientation that is still to be applied, and the EXIF block with orientation 1."""
     if image.format == "TIFF":
         block = exif_of_tiff(image)
-        return int(_tiff_tags(image).get(ORIENTATION, 1)), block
+        return int(tiff_tags(image).get(ORIENTATION, 1)), block
     block = image.info.get("exif")
     if not block:
         return 1, None
@@ -216,90 +171,10 @@ def _exif_of(image: Image.Image, remarks: list[str]) -> tuple[int, bytes | None]
         return 1, None
 
 
-def _array(image: Image.Image, remarks: list[str]) -> tuple[np.ndarray, bytes | None]:
-    """8-bit pixels as (H, W), (H, W, 2: grey, alpha), (H, W, 3) or (H, W, 4), and the profile."""
-    image.load()
-    icc = image.info.get("icc_profile")
-    if image.mode == "CMYK":
-        remarks.append("converted from CMYK to sRGB")
-        return np.asarray(_to_srgb(image, icc)), None
-    clear = image.has_transparency_data
-    if image.mode in ("1", "L", "LA", "La"):
-        wanted = "LA" if clear else "L"
-    elif image.mode in ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"):
-        wanted = "RGBA" if clear else "RGB"
-    else:
-        raise PictureError(
-            f"pixels of kind {image.mode!r} are not supported; save it with 8 or 16 bits a channel"
-        )
-    if image.mode != wanted:
-        image = image.convert(wanted)
-    return np.asarray(image), icc
-
-
-def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    if icc is None:
-        return image.convert("RGB")
-    from PIL import ImageCms
-
-    source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    converted = ImageCms.profileToProfile(
-        image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-    )
-    if converted is None:
-        raise PictureError("its CMYK profile cannot be applied; convert it to sRGB first")
-    return converted
-
-
-def _deep_array(image: Image.Image, data: bytes) -> tuple[np.ndarray, bytes | None]:
-    """The same for 16 bits, which OpenCV and tifffile can hold and Pillow cannot."""
-    icc = image.info.get("icc_profile")
-    if image.format == "PNG":
-        chunks = dict(png_chunks(data))
-        if b"IEND" not in chunks:
-            raise PictureError("damaged or cut off (no end marker); copy the file again")
-        image.info.setdefault("exif", chunks.get(b"eXIf"))
-        return _by_opencv(data), icc
-    tags = _tiff_tags(image)
-    if (
-        tags.get(_PHOTOMETRIC) not in (_MIN_IS_BLACK, _RGB)
-        or _PREMULTIPLIED in tags.get(_EXTRA_SAMPLES, ())
-        or set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) != {_UNSIGNED}
-    ):
-        raise PictureError(
-            "this kind of 16-bit TIFF is not supported; save it as grey or RGB, unsigned "
-            "integers, alpha not premultiplied"
-        )
-    plain = tags.get(_COMPRESSION, 1) in _PLAIN_OR_DEFLATE and tags.get(_PREDICTOR, 1) == 1
-    if not plain and tags.get(284, 1) == 1:  # OpenCV mixes up planes stored one after another
-        return _by_opencv(data), icc
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page: Any = file.pages[0]
-        array = np.asarray(page.asarray())
-        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and array.ndim == 3:
-            array = np.moveaxis(array, 0, 2)
-    return array.astype(np.uint16, copy=False), icc
-
-
-def _by_opencv(data: bytes) -> np.ndarray:
-    import cv2
-
-    # IMREAD_UNCHANGED leaves the orientation to us.
-    array: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None or array.dtype != np.uint16:
-        raise PictureError("damaged, cut off, or compressed in an unknown way; save it again")
-    if array.ndim == 2:
-        return array
-    order = cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-    return cv2.cvtColor(array, order)
-
-
 def _assemble(
     array: np.ndarray, kind: str, exif: bytes | None, icc: bytes | None, remarks: list[str]
 ) -> Picture:
-    """Split channels; grey becomes three equal ones."""
+    """Split off alpha; repeat grey as three equal channels."""
     channels = 1 if array.ndim == 2 else array.shape[2]
     alpha = np.ascontiguousarray(array[..., -1]) if channels in (2, 4) else None
     grey = channels <= 2

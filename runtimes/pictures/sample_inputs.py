@@ -1,4 +1,4 @@
-"""Real pictures to try an artifact on: the packaged samples, as the network takes them."""
+"""Real pictures to test an artifact with: the packaged samples, as network inputs."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-# The packaged samples are data, not code: they lie beside this room in a checkout and in a wheel.
+# In a checkout and in a wheel alike, the samples are in benchmarks/samples.
 SAMPLES = Path(__file__).parents[2] / "benchmarks" / "samples" / "blurry"
 SHARP = SAMPLES.parent / "sharp"
 
 
 @dataclass(frozen=True)
 class SampleInput:
-    """A real picture as the network takes it.
+    """A real picture as a network input.
 
     Attributes:
         name: Its file's name.
         image: float32 (1, 3, H, W), RGB in [-1, 1].
-        shown: (height, width) of the picture inside; the rest is reflected padding.
-        sharp: What it should look like, uint8 (height, width, 3); None if nobody knows.
+        shown: (height, width) of the picture inside; the rest is reflection padding.
+        sharp: The ground truth, uint8 (height, width, 3); None if there is none.
     """
 
     name: str
@@ -32,10 +32,12 @@ class SampleInput:
 def load_sample_inputs(
     size: tuple[int, int], multiple: int, *, dynamic: bool, count: int | None = None
 ) -> list[SampleInput]:
-    """The first ``count`` packaged samples at the artifact's size (free size: each at its own).
+    """The first ``count`` packaged samples, cropped and padded to the artifact's size.
+
+    With ``dynamic``, each keeps its own size, padded to the next multiples.
 
     Raises:
-        FileNotFoundError: the package's samples are not there.
+        FileNotFoundError: the packaged samples are missing.
     """
     from .read import read_picture
 
@@ -48,11 +50,13 @@ def load_sample_inputs(
     for file in files:
         picture = read_picture(file).pixels[: size[0], : size[1]]
         sharp = read_picture(SHARP / file.name).pixels[: size[0], : size[1]]
-        sample_inputs.append(probe_of(file.name, picture, sharp, size, multiple, dynamic=dynamic))
+        sample_inputs.append(
+            to_sample_input(file.name, picture, sharp, size, multiple, dynamic=dynamic)
+        )
     return sample_inputs
 
 
-def probe_of(
+def to_sample_input(
     name: str,
     picture: np.ndarray,
     sharp: np.ndarray | None,
@@ -61,11 +65,11 @@ def probe_of(
     *,
     dynamic: bool,
 ) -> SampleInput:
-    """A uint8 picture no larger than ``size``, reflected to it (or to the next multiples)."""
-    goal = size
+    """Pad a uint8 picture by reflection to ``size`` (dynamic: to the next multiples)."""
+    padded_size = size
     if dynamic:
-        goal = tuple(-(-side // multiple) * multiple for side in picture.shape[:2])
-    padding = [(0, goal[axis] - picture.shape[axis]) for axis in (0, 1)]
+        padded_size = tuple(-(-side // multiple) * multiple for side in picture.shape[:2])
+    padding = [(0, padded_size[axis] - picture.shape[axis]) for axis in (0, 1)]
     padded = np.pad(picture, (*padding, (0, 0)), mode="reflect")
     image = padded.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1.0
     return SampleInput(name, np.ascontiguousarray(image), picture.shape[:2], sharp)

@@ -1,4 +1,4 @@
-"""Where tiles lie and how much each counts. Pure arithmetic: no pictures, no network."""
+"""Positions and blending weights of tiles. Pure arithmetic: no pictures, no network."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy as np
 EDGE, PAPER = "edge", "paper"
 PROTOCOLS = (EDGE, PAPER)
 
-# Pixels that neighbouring tiles share where the caller names none.
+# Pixels that neighbouring tiles share by default.
 DEFAULT_OVERLAP_PX = 128
 FULL_OVERLAP = -1
 
-# A free-size artifact gets a picture whole up to this area, which Full HD just fits: with ONNX
+# An artifact of dynamic size infers pictures of up to this area whole. Full HD just fits: with ONNX
 # Runtime and MobileNet-DSC in fp32 the process then peaks at 1.0 GB, growing with the area.
 WHOLE_UP_TO_PIXELS = 2 * 1024 * 1024
-# Larger pictures go in tiles of at most this side: a fifth of each is overlap at the default
+# Larger pictures are cut into tiles of at most this side: a fifth of each is overlap at the default
 # overlap, and a 24-megapixel photograph peaks at 1.1 GB in all.
 AUTO_TILE_PX = 1024
 
-# Width of the cross-fade where the overlap is too small to leave out all the pixels that a tile's
-# border has reached. Errors grow towards the border, so the fade sits in the middle, far from both.
+# Width of the cross-fade where the overlap is too small to leave out every pixel whose receptive
+# field crosses the tile's border. Errors grow towards the border, so the fade is in the middle.
 RAMP_PX = 32
 
 # Weights are multiples of 1 / RAMP_STEPS: such products and sums are exact in float32, so the
@@ -40,8 +40,8 @@ class TilingOptions:
         protocol: ``edge`` (reflect-pad right and bottom to the next multiple of 32, or to the
             artifact's size; round to integers) or ``paper`` (the reference's procedure, see
             `deblur_picture`).
-        tile: Tile ``(height, width)`` in pixels for artifacts of free size; None lets
-            `plan_tiles` choose. Artifacts of fixed size use theirs.
+        tile: Tile ``(height, width)`` in pixels for artifacts of dynamic size; None lets
+            `plan_tiles` choose. Artifacts of fixed size use that size.
         overlap_px: Pixels that neighbouring tiles share, rounded up to a multiple of 32; None
             means `DEFAULT_OVERLAP_PX` (at most half a tile), and ``-1`` twice the receptive
             radius, which makes tiles exact for frozen norms.
@@ -54,14 +54,14 @@ class TilingOptions:
 
 @dataclass(frozen=True)
 class TilePlan:
-    """A picture's cut. All numbers are pixels; sizes are ``(height, width)``.
+    """How a picture is cut into tiles, in pixels; sizes are ``(height, width)``.
 
     Attributes:
         padded: Size after padding right and bottom.
         tile: Size of every tile.
-        rows: Upper edge of each row of tiles, rising, multiples of the network's multiple; the
-            last row ends at the padded picture's edge.
-        columns: The same for left edges.
+        rows: Top of each row of tiles, ascending multiples of the network's multiple; the last
+            row ends at the padded picture's edge.
+        columns: The same for the left edges of columns.
     """
 
     padded: tuple[int, int]
@@ -71,7 +71,7 @@ class TilePlan:
 
     @property
     def count(self) -> int:
-        """Tiles in all."""
+        """Number of tiles."""
         return len(self.rows) * len(self.columns)
 
 
@@ -89,9 +89,9 @@ def plan_tiles(
     Args:
         height: Picture height.
         width: Picture width.
-        size: The artifact's fixed ``(height, width)``, or None if any multiple will do.
-        multiple: Sides and shifts that the network commutes with, 32.
-        receptive_radius_px: How far an output pixel sees; None: the whole picture (live norms).
+        size: The artifact's fixed ``(height, width)``; None: any multiples.
+        multiple: The network's total stride, 32: sides and tile positions are multiples of it.
+        receptive_radius_px: Radius of the receptive field; None: the whole picture (live norms).
         options: See `TilingOptions`.
 
     Raises:
@@ -101,10 +101,10 @@ def plan_tiles(
         return _paper_plan(height, width, size, multiple, options)
     if options.protocol != EDGE:
         raise ValueError(f"protocol must be {' or '.join(PROTOCOLS)}, not {options.protocol!r}")
-    needed = _up(height, multiple), _up(width, multiple)
+    needed = _round_up(height, multiple), _round_up(width, multiple)
     nominal = _tile_size(needed, size, multiple, options.tile)
     padded = max(needed[0], nominal[0]), max(needed[1], nominal[1])
-    shrink = size is None and options.tile is None
+    may_shrink = size is None and options.tile is None
     axes: list[tuple[int, tuple[int, ...]]] = []
     for side, tile in zip(padded, nominal, strict=True):
         if side == tile:
@@ -112,8 +112,8 @@ def plan_tiles(
             continue
         overlap = _overlap(tile, multiple, receptive_radius_px, options.overlap_px)
         steps = math.ceil((side - tile) / (tile - overlap))
-        if shrink:  # the smallest tile that needs no further row: less is computed twice
-            tile = _up(math.ceil((side + steps * overlap) / (steps + 1)), multiple)
+        if may_shrink:  # the smallest tile for the same number of tiles: less is computed twice
+            tile = _round_up(math.ceil((side + steps * overlap) / (steps + 1)), multiple)
         axes.append((tile, _origins(side, tile, steps, multiple)))
     (tile_height, rows), (tile_width, columns) = axes
     return TilePlan(padded, (tile_height, tile_width), rows, columns)
@@ -122,25 +122,25 @@ def plan_tiles(
 def axis_weights(
     origins: Sequence[int], tile: int, receptive_radius_px: int | None
 ) -> list[np.ndarray]:
-    """How much each tile counts along one axis.
+    """Blending weights of each tile along one axis.
 
-    Where the overlap allows it, a tile counts nothing within ``receptive_radius_px`` of a border
-    that it shares: there it saw padding instead of picture. Between those margins neighbours
-    cross-fade linearly. A smaller overlap keeps a fade of `RAMP_PX` in its middle and leaves out
-    what is left on both sides.
+    Where the overlap is large enough, a tile has weight 0 within ``receptive_radius_px`` of a
+    border that it shares: there its receptive field held padding instead of picture. Between those
+    margins neighbours cross-fade linearly. In a smaller overlap the fade is `RAMP_PX` wide and
+    centred.
 
     Args:
-        origins: Rising first pixels of the tiles; neighbours touch or overlap.
+        origins: First pixel of each tile, ascending; neighbours touch or overlap.
         tile: Tile side in pixels.
-        receptive_radius_px: None stands for "further than any overlap".
+        receptive_radius_px: None: larger than any overlap.
 
     Returns:
-        One float32 array of shape (tile,) per origin, in [0, 1]; over all tiles that hold a
-        pixel the weights sum to exactly 1.
+        One float32 array of shape (tile,) per origin, in [0, 1]; at each
+        pixel the weights of all tiles sum to exactly 1.
     """
-    places = np.arange(origins[-1] + tile) + 0.5  # pixel centres
-    # rise[i] is the share of all tiles from i on; consecutive differences are the tiles' own.
-    rise = [np.ones_like(places)]
+    centres = np.arange(origins[-1] + tile) + 0.5  # of pixels
+    # rise[i] is the weight of tile i and all after it, so tile i's own is rise[i] - rise[i + 1].
+    rise = [np.ones_like(centres)]
     for left, right in pairwise(origins):
         overlap = left + tile - right
         if receptive_radius_px is not None and overlap >= 2 * receptive_radius_px:
@@ -148,10 +148,10 @@ def axis_weights(
         else:
             margin = max(0, (overlap - RAMP_PX) // 2)
         start, stop = right + margin, left + tile - margin
-        # No room for a ramp makes a step: centres lie half a pixel off, so nothing hits its edge.
-        ramp = np.clip((places - start) / max(stop - start, 1e-6), 0.0, 1.0)
+        # Without room for a ramp it is a step; centres are at half pixels, so none is on its edge.
+        ramp = np.clip((centres - start) / max(stop - start, 1e-6), 0.0, 1.0)
         rise.append(np.round(ramp * RAMP_STEPS) / RAMP_STEPS)
-    rise.append(np.zeros_like(places))
+    rise.append(np.zeros_like(centres))
     return [
         (rise[i] - rise[i + 1])[origin : origin + tile].astype(np.float32)
         for i, origin in enumerate(origins)
@@ -181,41 +181,42 @@ def _tile_size(
     needed: tuple[int, int],
     size: tuple[int, int] | None,
     multiple: int,
-    asked: tuple[int, int] | None,
+    requested: tuple[int, int] | None,
 ) -> tuple[int, int]:
     if size is not None:
-        if asked is not None and asked != size:
+        if requested is not None and requested != size:
             raise ValueError(
                 f"the artifact takes {size[0]}x{size[1]} (HxW) only, so tiles cannot be "
-                f"{asked[0]}x{asked[1]}; leave out --tile or export with another --size"
+                f"{requested[0]}x{requested[1]}; leave out --tile or export with another --size"
             )
         return size
-    if asked is not None:
-        if min(asked) < multiple or asked[0] % multiple or asked[1] % multiple:
+    if requested is not None:
+        if min(requested) < multiple or requested[0] % multiple or requested[1] % multiple:
+            valid = [_round_up(max(side, 1), multiple) for side in requested]
             raise ValueError(
-                f"tile sides must be multiples of {multiple}, not {asked[0]}x{asked[1]}; "
-                f"take {_up(max(asked[0], 1), multiple)}x{_up(max(asked[1], 1), multiple)}"
+                f"tile sides must be multiples of {multiple}, not {requested[0]}x{requested[1]}; "
+                f"take {valid[0]}x{valid[1]}"
             )
-        return min(asked[0], needed[0]), min(asked[1], needed[1])
+        return min(requested[0], needed[0]), min(requested[1], needed[1])
     if needed[0] * needed[1] <= WHOLE_UP_TO_PIXELS:
         return needed
     return min(AUTO_TILE_PX, needed[0]), min(AUTO_TILE_PX, needed[1])
 
 
-def _overlap(tile: int, multiple: int, radius: int | None, asked: int | None) -> int:
-    """The overlap in pixels along an axis that is really cut."""
-    if asked is None:
-        return min(_up(DEFAULT_OVERLAP_PX, multiple), tile // 2 // multiple * multiple)
-    if asked == FULL_OVERLAP:
+def _overlap(tile: int, multiple: int, radius: int | None, requested: int | None) -> int:
+    """The overlap in pixels along an axis with several tiles."""
+    if requested is None:
+        return min(_round_up(DEFAULT_OVERLAP_PX, multiple), tile // 2 // multiple * multiple)
+    if requested == FULL_OVERLAP:
         if radius is None:
             raise ValueError(
-                "the artifact's norms are live, so each pixel sees the whole picture and no "
+                "the artifact's norms are live, so each pixel depends on the whole picture and no "
                 "overlap makes tiles exact; name an overlap in pixels or export with frozen norms"
             )
-        asked = 2 * radius
-    if asked < 0:
-        raise ValueError(f"overlap must be 0 or more pixels, or -1 (full), not {asked}")
-    overlap = _up(asked, multiple)
+        requested = 2 * radius
+    if requested < 0:
+        raise ValueError(f"overlap must be 0 or more pixels, or -1 (full), not {requested}")
+    overlap = _round_up(requested, multiple)
     if overlap >= tile:
         raise ValueError(
             f"an overlap of {overlap} px does not fit tiles of {tile} px; "
@@ -225,10 +226,10 @@ def _overlap(tile: int, multiple: int, radius: int | None, asked: int | None) ->
 
 
 def _origins(side: int, tile: int, steps: int, multiple: int) -> tuple[int, ...]:
-    """Origins spread evenly from 0 to ``side - tile``, floored to the multiple."""
+    """Origins spread evenly from 0 to ``side - tile``, rounded down to the multiple."""
     units = (side - tile) // multiple
     return tuple(i * units // steps * multiple for i in range(steps + 1))
 
 
-def _up(value: int, multiple: int) -> int:
+def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple

@@ -1,4 +1,4 @@
-"""Pictures of any size through a network of one size: pad, tile, blend, crop.
+"""Deblurs pictures of any size with a network of fixed size: pad, tile, blend, crop.
 
 Shapes: H, W = pixels of the picture; h, w = pixels of a tile; 3 = RGB.
 """
@@ -27,27 +27,27 @@ def deblur_picture(
     options: TilingOptions,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Deblur a whole picture of any size, from 1x1 on.
+    """Deblur a picture of any size, from 1x1 pixels.
 
     Protocol ``edge`` reflects the picture's right and bottom edge up to the next multiple (or the
-    artifact's size), tiles where the picture is larger than a tile, and rounds to nearest.
+    artifact's size), cuts larger pictures into tiles, and rounds to nearest.
 
-    Protocol ``paper`` repeats DeblurGAN-v2's ``predict.py``: normalise to [-1, 1], **then** pad
+    Protocol ``paper`` does as DeblurGAN-v2's ``predict.py``: normalise to [-1, 1], **then** pad
     with zeros, which are mid-grey and not black, right and bottom to ``(side // 32 + 1) * 32``;
-    one pass; ``(x + 1) / 2 * 255`` in float32, truncated. Truncation darkens: even a network that
-    changes nothing returns 103 of the 256 grey levels one lower. 8-bit pictures only; never tiles.
+    one pass; ``(x + 1) / 2 * 255`` in float32, truncated. Truncation darkens: even an identity
+    network returns 103 of the 256 grey levels one lower. 8-bit pictures only; never tiles.
 
-    Only one row of tiles is held in float32, never the whole picture.
+    Memory: one row of tiles in float32, never the whole picture.
 
     Args:
-        infer: Takes and returns float32 (1, 3, h, w) in [-1, 1]; its input buffer is filled anew
-            for each tile, and its output is used up before the next call.
+        infer: Takes and returns float32 (1, 3, h, w) in [-1, 1]; its input buffer is reused for
+            every tile, and its output is read before the next call.
         picture: uint8 or uint16 (H, W, 3), RGB.
-        size: Fixed ``(height, width)`` that ``infer`` takes, or None for any multiple.
-        multiple: Sides and shifts that the network commutes with, 32.
-        receptive_radius_px: How far an output pixel sees; None: the whole picture (live norms).
+        size: Fixed ``(height, width)`` of ``infer``; None: any multiples.
+        multiple: The network's total stride, 32: sides and tile positions are multiples of it.
+        receptive_radius_px: Radius of the receptive field; None: the whole picture (live norms).
         options: See `TilingOptions`.
-        progress: Called with (tiles done, tiles in all) after each tile.
+        progress: Called with (tiles done, number of tiles) after each tile.
 
     Returns:
         The same shape and dtype.
@@ -69,23 +69,23 @@ def deblur_picture(
     picture = np.ascontiguousarray(picture)
     report = progress or _ignore
     if options.protocol == PAPER:
-        result = _deblur_like_paper(infer, picture, plan)
+        result = _deblur_paper(infer, picture, plan)
         report(1, 1)
         return result
     source = _pad(picture, plan.padded)
     if plan.count > 1:
         return _deblur_tiles(infer, source, picture.shape, plan, receptive_radius_px, report)
     image = np.empty((1, 3, *plan.padded), np.float32)
-    _to_network(source, image[0])
+    _normalise(source, image[0])
     output = infer(image)
     result = np.empty_like(picture)
-    _to_integers(output[0, :, :height, :width], result)
+    _denormalise(output[0, :, :height, :width], result)
     report(1, 1)
     return result
 
 
 def _ignore(_done: int, _total: int) -> None:
-    """The progress of a caller who wants none."""
+    """Report no progress."""
 
 
 def _check(picture: np.ndarray, options: TilingOptions) -> None:
@@ -119,25 +119,25 @@ def _deblur_tiles(
     for i, top in enumerate(plan.rows):
         for left, columns in zip(plan.columns, column_weights, strict=True):
             part = source[top : top + tile_height, left : left + tile_width]
-            _to_network(part, image[0])
+            _normalise(part, image[0])
             output = infer(image)
             weights = row_weights[i][:, None] * columns
             for plane, total in zip(output[0], band, strict=True):
                 cv2.accumulateProduct(plane, weights, total[:, left : left + tile_width])
             done += 1
             report(done, plan.count)
-        # No later tile reaches above its own top, so everything up to the next top is final.
+        # No later tile starts above the next top, so everything above that is final.
         last = i + 1 == len(plan.rows)
         finished = tile_height if last else plan.rows[i + 1] - top
         stop = min(top + finished, shape[0])
-        _to_integers(band[:, : stop - top, : shape[1]], result[top:stop])
+        _denormalise(band[:, : stop - top, : shape[1]], result[top:stop])
         if not last:
             band[:, : tile_height - finished] = band[:, finished:].copy()
             band[:, tile_height - finished :] = 0.0
     return result
 
 
-def _deblur_like_paper(infer: Infer, picture: np.ndarray, plan: TilePlan) -> np.ndarray:
+def _deblur_paper(infer: Infer, picture: np.ndarray, plan: TilePlan) -> np.ndarray:
     height, width = picture.shape[:2]
     image = np.zeros((1, 3, *plan.padded), np.float32)
     # The reference multiplies by the reciprocal; a division would differ in the last bit and,
@@ -147,13 +147,13 @@ def _deblur_like_paper(infer: Infer, picture: np.ndarray, plan: TilePlan) -> np.
     pixels *= np.reciprocal(np.float32(127.5))
     image[0, :, :height, :width] = pixels
     output = infer(image)[0, :, :height, :width]
-    # Clipping guards the cast: outside 0..255 it is undefined. The reference clamps in the network.
+    # Outside 0..255 the cast is undefined, so clip. The reference clamps in the network.
     values = np.clip((output + np.float32(1)) / np.float32(2) * np.float32(255), 0, 255)
     return np.ascontiguousarray(values.astype(np.uint8).transpose(1, 2, 0))
 
 
 def _pad(picture: np.ndarray, padded: tuple[int, int]) -> np.ndarray:
-    """Reflect right and bottom without repeating the edge; a side of 1 pixel is repeated."""
+    """Pad right and bottom by reflection without the edge pixel; repeats a side of 1 pixel."""
     import cv2
 
     bottom, right = padded[0] - picture.shape[0], padded[1] - picture.shape[1]
@@ -162,8 +162,8 @@ def _pad(picture: np.ndarray, padded: tuple[int, int]) -> np.ndarray:
     return cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_REFLECT_101)
 
 
-def _to_network(part: np.ndarray, planes: np.ndarray) -> None:
-    """Integers (h, w, 3) to float32 (3, h, w) in [-1, 1], in place."""
+def _normalise(part: np.ndarray, planes: np.ndarray) -> None:
+    """Integers (h, w, 3) to float32 (3, h, w) in [-1, 1], written into ``planes``."""
     import cv2
 
     half = np.iinfo(part.dtype).max / 2
@@ -171,8 +171,8 @@ def _to_network(part: np.ndarray, planes: np.ndarray) -> None:
         cv2.addWeighted(source, 1 / half, source, 0.0, -1.0, dst=plane, dtype=cv2.CV_32F)
 
 
-def _to_integers(planes: np.ndarray, part: np.ndarray) -> None:
-    """Float32 (3, h, w) in [-1, 1] to integers (h, w, 3), rounded and clipped, in place."""
+def _denormalise(planes: np.ndarray, part: np.ndarray) -> None:
+    """Float32 (3, h, w) in [-1, 1] to integers (h, w, 3), rounded and clipped, into ``part``."""
     import cv2
 
     half = np.iinfo(part.dtype).max / 2

@@ -1,4 +1,4 @@
-"""Writing pictures; the table of what each format holds stands in `imageio`."""
+"""Encoding and writing pictures; `read` has the table of what each format keeps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WRITABLE = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF",
     ".tiff": "TIFF", ".bmp": "BMP",
 }  # fmt: skip
-_DEEP = ("PNG", "TIFF")
+_WITH_16_BITS = ("PNG", "TIFF")
 _WITHOUT_ALPHA = ("JPEG", "BMP")
 _MAX_SIDE = {"JPEG": 65500, "WEBP": 16383}  # libjpeg's and WebP's own limits
 # A JPEG segment counts its bytes in 16 bits, two of them for the count itself.
@@ -25,10 +25,10 @@ _JPEG_EXIF_BYTES = 65533 - len(EXIF_PREFIX)
 
 
 def format_of(path: Path) -> str:
-    """The format that a name's ending asks for.
+    """The format of a file name's ending.
 
     Raises:
-        ValueError: none that can be written.
+        ValueError: a format that cannot be written, or no ending.
     """
     kind = WRITABLE.get(path.suffix.lower())
     if kind is None:
@@ -38,10 +38,10 @@ def format_of(path: Path) -> str:
 
 
 def what_is_lost(picture: Picture, path: Path) -> list[str]:
-    """What `write_picture` will leave out at this path, in words; empty if nothing."""
+    """What `write_picture` cannot keep in the format of ``path``, one line each."""
     kind = format_of(path)
     lost: list[str] = []
-    if picture.bits == 16 and kind not in _DEEP:
+    if picture.bits == 16 and kind not in _WITH_16_BITS:
         lost.append(f"rounded 16 bits to 8, as {kind} holds no more; PNG and TIFF do")
     if kind == "BMP" and (picture.exif or picture.icc):
         lost.append("left out EXIF and ICC profile, which BMP cannot hold")
@@ -51,20 +51,35 @@ def what_is_lost(picture: Picture, path: Path) -> list[str]:
 
 
 def write_picture(picture: Picture, path: str | Path, quality: int = 95) -> None:
-    """Write ``picture`` in the format that the ending of ``path`` names, whole or not at all.
+    """Write ``picture`` atomically, in the format of the ending of ``path``.
+
+    Args:
+        picture: As for `encode_picture`.
+        path: An existing file is replaced.
+        quality: As for `encode_picture`.
+
+    Raises:
+        ValueError: see `encode_picture`.
+        OSError: the file cannot be written; the old one stays.
+    """
+    data = encode_picture(picture, Path(path), quality)
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(data)
+
+
+def encode_picture(picture: Picture, path: Path, quality: int = 95) -> bytes:
+    """Encode ``picture`` in the format of the ending of ``path``; writes nothing.
 
     Args:
         picture: Upright; 16-bit pixels are rounded to 8 bits for JPEG, WebP and BMP, which
-            `what_is_lost` announces.
-        path: An existing file is replaced.
+            `what_is_lost` reports.
+        path: Only its name is used.
         quality: 1 to 100, for JPEG (4:4:4) and WebP (lossy); the others are lossless.
 
     Raises:
         ValueError: unknown ending, transparency in a format without it, sides beyond the
             format's limit, or a quality outside 1..100.
-        OSError: the file cannot be written; the old one stays.
     """
-    path = Path(path)
     kind = format_of(path)
     if not 1 <= quality <= 100:
         raise ValueError(f"quality must be 1 to 100, not {quality}")
@@ -75,17 +90,14 @@ def write_picture(picture: Picture, path: str | Path, quality: int = 95) -> None
         )
     array = _channels(picture, path, kind)
     if kind == "PNG":
-        data = _png(array, picture)
-    elif kind == "TIFF":
-        data = _tiff(array, picture, path)
-    else:
-        data = _by_pillow(array, picture, kind, quality)
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+        return _png(array, picture)
+    if kind == "TIFF":
+        return _tiff(array, picture, path)
+    return _by_pillow(array, picture, kind, quality)
 
 
 def _channels(picture: Picture, path: Path, kind: str) -> np.ndarray:
-    """The array to store: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4), RGB, depth of the format."""
+    """Pixels as the format stores them: (H, W), (H, W, 2: grey, alpha), (H, W, 3) or (H, W, 4)."""
     import cv2
 
     pixels, alpha = picture.pixels, picture.alpha
@@ -93,11 +105,11 @@ def _channels(picture: Picture, path: Path, kind: str) -> np.ndarray:
         if alpha.min() < np.iinfo(alpha.dtype).max:
             raise ValueError(f"{path}: {kind} cannot hold transparency; use .png, .webp or .tif")
         alpha = None
-    # Rec. 601 luma: equal channels give themselves, and what a network tinted becomes grey again.
+    # Rec. 601 luma: leaves equal channels unchanged, and removes a tint that the network added.
     array = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if picture.grey else pixels
     if alpha is not None:
         array = np.dstack([array, alpha])
-    if array.dtype == np.uint16 and kind not in _DEEP:
+    if array.dtype == np.uint16 and kind not in _WITH_16_BITS:
         # To nearest: 65535 = 255 * 257.
         array = ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if array.dtype == np.uint16 and array.ndim == 3 and array.shape[2] == 2:
@@ -115,9 +127,9 @@ def _by_pillow(array: np.ndarray, picture: Picture, kind: str, quality: int) -> 
             exif = EXIF_PREFIX + exif if 0 < len(exif) <= _JPEG_EXIF_BYTES else b""
         options = {"quality": quality, "icc_profile": picture.icc, "exif": exif}
     if kind == "JPEG":
-        options["subsampling"] = 0  # 4:4:4: what was just sharpened keeps its colour edges
+        options["subsampling"] = 0  # 4:4:4: chroma subsampling would blur colour edges again
     elif kind == "WEBP":
-        options["method"] = 1  # the default, 4, takes twice as long for no smaller file
+        options["method"] = 1  # the default, 4, takes twice as long and files are no smaller
     stream = io.BytesIO()
     Image.fromarray(array).save(stream, kind, **options)
     return stream.getvalue()
@@ -135,7 +147,7 @@ def _png(array: np.ndarray, picture: Picture) -> bytes:
 def _png_pixels(array: np.ndarray) -> bytes:
     import cv2
 
-    if array.ndim == 3 and array.shape[2] == 2:  # OpenCV writes no grey with alpha
+    if array.ndim == 3 and array.shape[2] == 2:  # OpenCV cannot write grey with alpha
         from PIL import Image
 
         stream = io.BytesIO()
@@ -158,7 +170,7 @@ def _png_pixels(array: np.ndarray) -> bytes:
 
 
 def _tiff(array: np.ndarray, picture: Picture, path: Path) -> bytes:
-    """One uncompressed little-endian strip, which every TIFF reader takes."""
+    """One uncompressed little-endian strip, which every TIFF reader supports."""
     from PIL import TiffImagePlugin
 
     samples = 1 if array.ndim == 2 else array.shape[2]
@@ -172,7 +184,7 @@ def _tiff(array: np.ndarray, picture: Picture, path: Path) -> bytes:
         277: samples,
         278: array.shape[0],
         279: array.nbytes,
-        284: 1,  # samples side by side
+        284: 1,  # interleaved samples
         339: (1,) * samples,  # unsigned integers
     }
     if samples in (2, 4):

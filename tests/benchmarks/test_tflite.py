@@ -11,7 +11,7 @@ from edgedeblur.benchmarks.report.sizes import size_table
 from edgedeblur.benchmarks.result import Footprint, Row
 from edgedeblur.benchmarks.timing.tflite_profile import profile, single_operator
 from edgedeblur.export.prepare import prepare
-from edgedeblur.export.to_tflite.operators import halve_weights
+from edgedeblur.export.to_tflite.operators import store_float16_weights
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.checkpoints.sources import zoo_path
 from edgedeblur.models.network.counting import conv_macs
@@ -33,7 +33,7 @@ def network():
 def path(request, network, tmp_path_factory):
     file = converted.to_operators(network, SIZE, levels=False)
     if request.param == "float16":
-        halve_weights(file)
+        store_float16_weights(file)
     path = tmp_path_factory.mktemp(request.param) / "net.tflite"
     path.write_bytes(file.pack())
     return path

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgedeblur.export.android import ASSETS, golden_tensor, place
+from edgedeblur.export.android import ASSETS, copy_to_app, golden_tensor
 from edgedeblur.export.cli import main
 from edgedeblur.export.registry import Target
 from edgedeblur.models.checkpoints.checkpoint import Checkpoint, generator_from, load_checkpoint
@@ -61,7 +61,7 @@ def test_the_three_files_belong_together(
 ) -> None:
     assets = tmp_path / "models"
     assets.mkdir()
-    made = place(artifact, manifest(checkpoint), checkpoint, assets)
+    made = copy_to_app(artifact, manifest(checkpoint), checkpoint, assets)
     names = ["net.tflite", "net.tflite.golden.npz", "net.tflite.json"]
     assert sorted(path.name for path in assets.iterdir()) == names
     assert sorted(path.name for path in made) == names
@@ -70,7 +70,7 @@ def test_the_three_files_belong_together(
     assert golden["image"].shape == golden["output"].shape == (*SIZE, 3)
     assert (golden["image"].dtype, golden["output"].dtype) == (np.uint8, np.float32)
     assert golden["model_sha256"].tobytes() == hashlib.sha256(b"a model").digest()
-    assert place(artifact, manifest(checkpoint), checkpoint, assets) == made  # and again
+    assert copy_to_app(artifact, manifest(checkpoint), checkpoint, assets) == made  # and again
 
 
 def test_the_output_is_pytorchs_for_the_picture(checkpoint: Checkpoint) -> None:
@@ -90,7 +90,7 @@ def test_free_sizes_and_a_missing_app_are_refused(
     with pytest.raises(ValueError, match="leave out --dynamic"):
         golden_tensor(manifest(checkpoint, ("height", "width")), checkpoint)
     with pytest.raises(FileNotFoundError, match="in a checkout of the repository"):
-        place(artifact, manifest(checkpoint), checkpoint, tmp_path / "none")
+        copy_to_app(artifact, manifest(checkpoint), checkpoint, tmp_path / "none")
 
 
 def test_the_app_of_this_checkout_is_where_the_files_go() -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from edgedeblur.export import prepare as prepare_module
-from edgedeblur.export.batch import Job, build_all, report
+from edgedeblur.export.batch import Job, export_batch, report
 from edgedeblur.export.cli import main
 from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.registry import get_target
@@ -51,7 +51,7 @@ def test_table_says_what_failed(tmp_path, capsys):
         raise ValueError("no\nluck")
 
     told = []
-    outcomes = build_all([job], build, told.append)
+    outcomes = export_batch([job], build, told.append)
     assert told == ["1 of 1, onnx-fp32 64x32: converting"]
     assert report(outcomes, as_json=False) == 1
     out, err = capsys.readouterr()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.prepare import prepare
-from edgedeblur.export.produce import describe, produce
+from edgedeblur.export.produce import draft_manifest, produce
 from edgedeblur.export.registry import Converted, StandIn, get_target
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.runtimes.artifact import Manifest, TensorSpec, manifest_path, read_manifest
@@ -146,14 +146,14 @@ def test_what_an_emulator_said_is_labelled(target, checkpoint, tmp_path, monkeyp
     assert manifest.parity.emulated
 
 
-def test_a_format_says_what_its_border_is(target, checkpoint):
+def test_a_format_declares_its_input_and_output(target, checkpoint):
     def tensors(spec):
         taken = TensorSpec("image", (1, *spec.size, 3), "uint8", "NHWC", value_range=(0.0, 255.0))
         return taken, dataclasses.replace(taken, name="deblurred")
 
     spec = dataclasses.replace(SPEC, options={"io": "image"})
     graph = prepare(checkpoint, norm="frozen")
-    manifest = describe(dataclasses.replace(target, tensors=tensors), graph, spec)
+    manifest = draft_manifest(dataclasses.replace(target, tensors=tensors), graph, spec)
     assert (manifest.input.shape, manifest.input.size) == ((1, 32, 64, 3), (32, 64))
     assert manifest.output.name == "deblurred"
     assert manifest.options == {"io": "image"}

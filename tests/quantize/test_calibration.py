@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from edgedeblur.quantize.calibration import calibration_set, to_network
+from edgedeblur.quantize.calibration import calibration_set, to_network_input
 from PIL import Image
 
 
@@ -73,4 +73,4 @@ def test_no_pictures_and_no_folder_are_errors(tmp_path):
 
 def test_network_values():
     picture = np.array([[[0, 127, 255]]], dtype=np.uint8)
-    assert to_network(picture).ravel() == pytest.approx([-1.0, 127 / 127.5 - 1, 1.0])
+    assert to_network_input(picture).ravel() == pytest.approx([-1.0, 127 / 127.5 - 1, 1.0])

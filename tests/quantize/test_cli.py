@@ -94,7 +94,9 @@ def test_other_artifacts_are_refused(tmp_path, capsys):
     checkpoint = load_checkpoint("zoo:mobilenet_dsc")
     produce(get_target("onnx-fp32"), checkpoint, spec, path, norm="frozen")
     assert main(["sensitivity", "--engine", str(path), "-o", str(tmp_path)]) == 1
-    assert "experiments start from an onnx-fp32 artifact of a fixed size" in capsys.readouterr().err
+    assert (
+        "candidates are made from an onnx-fp32 artifact of a fixed size" in capsys.readouterr().err
+    )
 
 
 def test_usage_errors_exit_2():

@@ -9,7 +9,7 @@ from edgedeblur.runtimes.pictures.sample_inputs import SampleInput
 
 
 def sample(name="a", shown=(16, 16)):
-    """A grey picture (level 128) of 16x32 whose sharp side is level 138."""
+    """A grey picture (level 128) of 16x32 whose sharp reference is level 138."""
     image = np.full((1, 3, 16, 32), 128 / 127.5 - 1, np.float32)
     return SampleInput(name, image, shown, np.full((*shown, 3), 138, np.uint8))
 
@@ -51,7 +51,7 @@ def test_nothing_compared_is_an_error():
     with pytest.raises(ValueError, match="at least one picture"):
         measure_drop(shifted(0), [], [])
     bare = SampleInput("a", sample().image, (16, 16))
-    with pytest.raises(ValueError, match="no sharp side"):
+    with pytest.raises(ValueError, match="no sharp reference"):
         measure_drop(shifted(0), [bare.image], [bare])
     with pytest.raises(ValueError, match="NaN"):
         measure_drop(shifted(np.nan), [sample().image], [sample()])

@@ -59,7 +59,7 @@ def test_a_recipe_survives_json():
 
 def test_values_of_another_kind_are_refused():
     for body in ({"observer": 3}, {"keep": "final"}, {"percentile": "99"}, {"equalise": 1}):
-        with pytest.raises(ValueError, match=r"here: \w+ is .*; it is like"):
+        with pytest.raises(ValueError, match=r"here: \w+ is .*; an example is"):
             Recipe.from_dict(body, origin="here")
 
 

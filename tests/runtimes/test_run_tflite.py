@@ -45,13 +45,13 @@ class TestTflite(RunnerContract):
         with pytest.raises(ValueError, match=r"net\.tflite: LiteRT cannot load it"):
             run_tflite.TfliteRunner(broken, runner.manifest, threads=1, device="cpu")
 
-    def test_a_manifest_with_another_input_is_an_error(self, path, tmp_path):
+    def test_manifest_of_another_io_format_is_reported(self, path, tmp_path):
         manifest = open_runner(build(tmp_path, "image")).manifest
         with pytest.raises(ValueError, match=r"float32, its manifest says image .* uint8"):
             run_tflite.TfliteRunner(path, manifest, threads=1, device="cpu")
 
 
-def test_picture_border_deblurs_to_the_same_picture(tmp_path, photo):
+def test_image_io_deblurs_to_the_same_picture(tmp_path, photo):
     picture = np.ascontiguousarray(photo[100:164, 150:246])
     with (
         open_runner(build(tmp_path, "image")) as one,
@@ -62,7 +62,7 @@ def test_picture_border_deblurs_to_the_same_picture(tmp_path, photo):
     assert (first != second).mean() < 1e-3
 
 
-def test_border_is_by_hand():
+def test_io_format_by_hand():
     image = np.zeros((1, 3, 1, 2), np.float32)
     image[0, :, 0, 0] = (-1.0, 0.0, 1.0)
     picture = TensorSpec("image", (1, 1, 2, 3), "uint8", layout="NHWC", value_range=(0, 255))

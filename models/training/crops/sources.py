@@ -15,9 +15,9 @@ import numpy as np
 
 from ...data.blur import Picture, add_noise_and_jpeg, average_frames
 from ...data.crops import random_crop_pair
-from ...data.layouts import find_pairs
 from ...data.motion import Motion, blurred_crop
 from ...data.pairs import PICTURE_SUFFIXES
+from ...data.registry import find_pairs
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"})
 _AREA_PER_CROP = 256 * 256  # a large picture is drawn from more often than a small one
@@ -136,7 +136,7 @@ class Pairs:
     """Blurry and sharp pictures on disk, in any layout that `models.data` knows.
 
     Raises:
-        FileNotFoundError, ValueError: as `models.data.layouts.find_pairs`.
+        FileNotFoundError, ValueError: as `models.data.registry.find_pairs`.
     """
 
     def __init__(self, root: Path, store: PictureStore, stride: int = 1) -> None:

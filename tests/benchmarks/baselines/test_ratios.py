@@ -7,8 +7,8 @@ import pytest
 from edgedeblur.benchmarks.baselines.ratios import with_ratios
 from edgedeblur.benchmarks.report.captions import conventions
 from edgedeblur.benchmarks.report.columns import time_columns
+from edgedeblur.benchmarks.report.formats.table import print_tables
 from edgedeblur.benchmarks.report.readme import results_table_markdown
-from edgedeblur.benchmarks.report.table import print_tables
 from edgedeblur.benchmarks.result import Footprint, Row, read_result
 
 from ..report.test_report import result

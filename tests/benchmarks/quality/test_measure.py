@@ -8,8 +8,8 @@ from edgedeblur.benchmarks.quality.measure import Gallery, measure_quality, summ
 from edgedeblur.benchmarks.quality.reference_outputs import ReferenceReader, ReferenceWriter
 from edgedeblur.benchmarks.quality.scores import PictureScore
 from edgedeblur.benchmarks.report.columns import quality_columns
-from edgedeblur.benchmarks.report.json_file import json_text
-from edgedeblur.benchmarks.report.markdown import markdown_table
+from edgedeblur.benchmarks.report.formats.json_file import json_text
+from edgedeblur.benchmarks.report.formats.markdown import markdown_table
 from edgedeblur.benchmarks.result import BenchResult, Row
 from edgedeblur.runtimes import compare
 from edgedeblur.runtimes.registry import open_runner

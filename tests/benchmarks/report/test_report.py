@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from edgedeblur.benchmarks.quality.scores import Quality
 from edgedeblur.benchmarks.report.columns import columns_in_use, quality_columns
-from edgedeblur.benchmarks.report.markdown import markdown_table
+from edgedeblur.benchmarks.report.formats.markdown import markdown_table
+from edgedeblur.benchmarks.report.formats.table import print_tables
 from edgedeblur.benchmarks.report.number_format import decibels, signed
 from edgedeblur.benchmarks.report.pictures import amplified_difference, slug
 from edgedeblur.benchmarks.report.readme import results_table_markdown
-from edgedeblur.benchmarks.report.table import print_tables
 from edgedeblur.benchmarks.result import BenchResult, DataSet, Environment, Footprint, Row
 
 from ..support import conditions

@@ -8,7 +8,7 @@ from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.prepare import prepare
 from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
-from edgedeblur.export.rewrites.fusion_points import SITES, SiteGenerator
+from edgedeblur.export.rewrites.fusion_points import FUSION_POINTS, RewritableGenerator
 from edgedeblur.export.rewrites.kernels import PhaseConv, transposed_conv, transposed_kernel
 from edgedeblur.export.rewrites.rewrite import ALL, REWRITES, Step, apply_rewrites, parse_steps
 from edgedeblur.export.rewrites.tune import CANDIDATES
@@ -44,9 +44,9 @@ def worst_relative(first: nn.Module, second: nn.Module) -> float:
 
 
 @pytest.mark.parametrize("backbone", backbone_names())
-def test_sites_compute_what_the_generator_computes(graphs, backbone):
+def test_fusion_points_compute_what_the_generator_computes(graphs, backbone):
     graph = graphs[backbone]
-    assert worst_relative(graph.module, SiteGenerator(graph.module).eval()) <= 1e-6
+    assert worst_relative(graph.module, RewritableGenerator(graph.module).eval()) <= 1e-6
 
 
 @pytest.mark.parametrize("name", REWRITES)
@@ -54,7 +54,7 @@ def test_sites_compute_what_the_generator_computes(graphs, backbone):
 def test_each_rewrite_alone_is_exact(graphs, backbone, name):
     graph = graphs[backbone]
     if (backbone, name) == ("mobilenet", "compose_separable"):
-        with pytest.raises(ValueError, match="has nothing to do at this network"):
+        with pytest.raises(ValueError, match="does not apply at this network"):
             apply_rewrites(graph, [Step(name)])
         return
     needs = {
@@ -76,18 +76,20 @@ def test_every_candidate_of_tuning_is_exact(graphs, backbone, text):
 
 
 @pytest.mark.parametrize("backbone", backbone_names())
-@pytest.mark.parametrize("site", SITES)
-def test_each_site_alone_is_exact(graphs, backbone, site):
+@pytest.mark.parametrize("point", FUSION_POINTS)
+def test_each_fusion_point_alone_is_exact(graphs, backbone, point):
     graph = graphs[backbone]
-    split = (Step("split_concat", ("smooth",)),) if site == "smooth" else ()
-    rewritten = apply_rewrites(graph, (*split, Step("upsample_to_transposed", (site,))))
+    split = (Step("split_concat", ("smooth",)),) if point == "smooth" else ()
+    rewritten = apply_rewrites(graph, (*split, Step("upsample_to_transposed", (point,))))
     assert worst_relative(graph.module, rewritten.module) <= 1e-5
 
 
 def test_a_wrong_kernel_would_be_seen(graphs):
     rewritten = apply_rewrites(graphs["mobilenet"], ALL)
     with torch.no_grad():
-        rewritten.module.site("final").each()[0].conv.conv.weight[0, 0, 0, 0] += 1e-3
+        rewritten.module.fusion_point("final").typed_branches()[0].conv.conv.weight[0, 0, 0, 0] += (
+            1e-3
+        )
     assert worst_relative(graphs["mobilenet"].module, rewritten.module) > 1e-5
 
 
@@ -147,13 +149,13 @@ def test_parse_steps():
     ("text", "message"),
     [
         ("split_concats", r"unknown rewrite 'split_concats'; did you mean split_concat\?"),
-        ("split_concat@smoth", r"unknown site 'smoth'; did you mean smooth"),
-        ("", "no rewrites named"),
+        ("split_concat@smoth", r"unknown fusion point 'smoth'; did you mean smooth"),
+        ("", "no rewrites given"),
         ("split_concat@final", None),
     ],
 )
 def test_wrong_rewrites_are_refused(graphs, text, message):
-    with pytest.raises(ValueError, match=message or "has nothing to do at final"):
+    with pytest.raises(ValueError, match=message or "does not apply at final"):
         apply_rewrites(graphs["mobilenet"], parse_steps(text))
 
 

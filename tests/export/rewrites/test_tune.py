@@ -4,10 +4,10 @@ import json
 
 import edgedeblur.export.rewrites.tune as tune
 import pytest
-from edgedeblur.export.cli import chosen_rewrites, main
+from edgedeblur.export.cli import main, rewrite_steps
 from edgedeblur.export.registry import get_target, targets
 from edgedeblur.export.rewrites.rewrite import parse_steps
-from edgedeblur.export.rewrites.tune import Measured, best_rewrite, choose
+from edgedeblur.export.rewrites.tune import TimedCandidate, best_rewrite, choose_fastest
 from edgedeblur.models.network.registry import backbone_names
 
 
@@ -42,41 +42,41 @@ def test_tuning_builds_times_records_and_resumes(tmp_path, capsys, monkeypatch):
 
 def test_choice_needs_a_margin_over_the_stock_graph():
     stock, close, fast = (
-        Measured("none", 90, 80, 7),
-        Measured("a", 70, 79, 6),
-        Measured("b", 95, 60, 59),
+        TimedCandidate("none", 90, 80, 7),
+        TimedCandidate("a", 70, 79, 6),
+        TimedCandidate("b", 95, 60, 59),
     )
-    assert choose([stock, close]) is stock
-    assert choose([stock, close, fast]) is fast
+    assert choose_fastest([stock, close]) is stock
+    assert choose_fastest([stock, close, fast]) is fast
 
 
 def test_choice_keeps_to_candidates_that_keep_the_residual():
-    stock = Measured("none", 90, 80, 7, 0.01, 22.0)
-    destroyed = Measured("a", 70, 60, 59, 0.02, 19.9)
-    faithful = Measured("b", 75, 65, 59, 0.02, 20.0)
-    assert choose([stock, destroyed, faithful]) is faithful
-    assert choose([stock, destroyed]) is stock
-    worse = Measured("none", 90, 80, 7, 0.01, 19.0)
-    assert choose([worse, destroyed]) is destroyed  # none keeps it: time decides
-    assert choose([destroyed, faithful]) is faithful
-    noise = Measured("c", 50, 40, 39, 0.02, 0.0)
-    assert choose([stock, noise, faithful]) is faithful
+    stock = TimedCandidate("none", 90, 80, 7, 0.01, 22.0)
+    destroyed = TimedCandidate("a", 70, 60, 59, 0.02, 19.9)
+    faithful = TimedCandidate("b", 75, 65, 59, 0.02, 20.0)
+    assert choose_fastest([stock, destroyed, faithful]) is faithful
+    assert choose_fastest([stock, destroyed]) is stock
+    worse = TimedCandidate("none", 90, 80, 7, 0.01, 19.0)
+    assert choose_fastest([worse, destroyed]) is destroyed  # none keeps it: time decides
+    assert choose_fastest([destroyed, faithful]) is faithful
+    noise = TimedCandidate("c", 50, 40, 39, 0.02, 0.0)
+    assert choose_fastest([stock, noise, faithful]) is faithful
 
 
 def test_auto_is_none_for_live_norms_and_unknown_targets():
     target = get_target("onnx-fp32")
-    assert chosen_rewrites("auto", target, "mobilenet", "live") == ()
+    assert rewrite_steps("auto", target, "mobilenet", "live") == ()
     assert best_rewrite("nothing-fp32", "mobilenet")[0] == "none"
 
 
 def test_packaged_table_is_what_its_evidence_says():
-    table = json.loads(tune.PACKAGED.read_text())
+    table = json.loads(tune.PACKAGED_TABLE.read_text())
     wanted = {f"{t}/{b}" for t in targets() for b in backbone_names()}
     assert set(table) <= wanted
     for entry in table.values():
         parse_steps(entry["rewrite"])
-        measured = [Measured(**c) for c in entry["candidates"]]
-        assert choose(measured).rewrite == entry["rewrite"]
+        measured = [TimedCandidate(**c) for c in entry["candidates"]]
+        assert choose_fastest(measured).rewrite == entry["rewrite"]
         assert entry["machine"]
 
 

@@ -1,8 +1,9 @@
+"""``coreml-fp16`` and what both Core ML targets share: norms, sizes, rewrites and options."""
+
 from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import tempfile
 
 import numpy as np
@@ -10,34 +11,27 @@ import pytest
 import torch
 from edgedeblur.export.arguments import build_parser
 from edgedeblur.export.cli import main
-from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.prepare import prepare
 from edgedeblur.export.produce import EMBED_KEY, produce
-from edgedeblur.export.quality_gate import DropError, with_cost
 from edgedeblur.export.registry import get_target
-from edgedeblur.export.to_coreml.model import expected, scratch, to_model
+from edgedeblur.export.to_coreml.model import expected_package, scratch_folder, to_model
 from edgedeblur.export.to_coreml.package import check_package, main_block, share_constants
 from edgedeblur.export.to_coreml.target import convert_fp16
 from edgedeblur.export.verify import ParityError, measure_parity
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
-from edgedeblur.quantize.calibration import calibration_set
-from edgedeblur.quantize.pipeline import QuantPlan, Settled
-from edgedeblur.quantize.ptq.coreml_program import SMALL_WEIGHT, check_recipe
-from edgedeblur.quantize.ptq.onnx_graph import quantised_weight, weight_scale
-from edgedeblur.quantize.recipe import Recipe
 from edgedeblur.runtimes.files import sha256_of
 from edgedeblur.runtimes.pictures.sample_inputs import load_sample_inputs
 from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_coreml.interpreter import MODEL_FILE, MilProgram, load_spec, quiet
 from edgedeblur.runtimes.run_coreml.runner import CoremlRunner
 
-from tests.contracts import SIZE, TargetContract, pytorch, spec_for
+from tests.contracts import SIZE, pytorch
+from tests.export.to_coreml.support import ON_A_MAC, CoremlContract, spec_of
 
 pytest.importorskip(
     "coremltools", reason="coremltools is not installed: pip install -e '.[coreml]'"
 )
 
-ON_A_MAC = sys.platform == "darwin"
 # What the Neural Engine is known to take (README); all else would be worth a look.
 FRIENDLY = {
     "add", "cast", "clip", "concat", "conv", "conv_transpose", "mul", "pixel_shuffle", "relu",
@@ -45,41 +39,7 @@ FRIENDLY = {
 }  # fmt: skip
 
 
-def spec_of(name="coreml-fp16", size=SIZE, **options) -> ExportSpec:
-    spec = spec_for(get_target(name), size=size)
-    return dataclasses.replace(spec, options={**spec.options, **options})
-
-
-class _Coreml(TargetContract):
-    def embedded_text(self, path):
-        return load_spec(path).description.metadata.userDefined[EMBED_KEY]
-
-    def test_emulated_results_are_labelled(self, built):
-        parity = built[1].parity
-        assert parity.emulated is not ON_A_MAC
-        assert parity.ran_on.startswith("CoremlRunner: cpu, 2 threads, ")
-        assert ("emulated" in parity.ran_on) is not ON_A_MAC
-
-    def test_takes_and_gives_rgb_pixels(self, built):
-        path, manifest = built
-        description = load_spec(path).description
-        for feature, name in (
-            (description.input[0], "image"),
-            (description.output[0], "deblurred"),
-        ):
-            assert feature.name == name
-            image = feature.type.imageType
-            assert (image.height, image.width) == SIZE
-            assert image.ColorSpace.Name(image.colorSpace) == "RGB"
-            assert "RGB picture, 8 bits per channel, upright, 64 high and 96 w" in (
-                feature.shortDescription
-            )
-        taken = manifest.input
-        assert (taken.shape, taken.dtype, taken.layout) == ((1, *SIZE, 3), "uint8", "NHWC")
-        assert taken.value_range == (0.0, 255.0)
-
-
-class TestCoremlFp16(_Coreml):
+class TestCoremlFp16(CoremlContract):
     target_name = "coreml-fp16"
 
     def test_export_is_repeatable_silent_and_leaves_nothing(
@@ -126,7 +86,7 @@ class TestCoremlFp16(_Coreml):
         ],
     )
     def test_structure_is_checked(self, built, checkpoint, changes, message):
-        wanted = expected(prepare(checkpoint, norm="frozen"), spec_of())
+        wanted = expected_package(prepare(checkpoint, norm="frozen"), spec_of())
         check_package(built[0], wanted)
         with pytest.raises(ValueError, match=message):
             check_package(built[0], dataclasses.replace(wanted, **changes))
@@ -144,100 +104,9 @@ class TestCoremlFp16(_Coreml):
         assert len(main_block(spec).operations) == before
 
 
-class TestCoremlInt8(_Coreml):
-    target_name = "coreml-int8"
-
-    @pytest.fixture(scope="class")
-    def built(self, target, checkpoint, tmp_path_factory):
-        path = tmp_path_factory.mktemp("built") / "net.mlpackage"
-        plan = QuantPlan(
-            target.recipe(Recipe()), calibration_set(None, SIZE, count=2), max_drop_db=0.15
-        )
-        spec = dataclasses.replace(spec_of("coreml-int8"), quantise=plan)
-        return path, produce(target, checkpoint, spec, path, norm="frozen", threads=2)
-
-    def test_weights_are_8_bits_and_told_so(self, built):
-        _, manifest = built
-        assert manifest.bytes <= 0.30 * 4 * manifest.params
-        assert manifest.quantisation.recipe["name"] == "weight_only_w8_perchannel"
-        assert manifest.quantisation.psnr_drop_db <= 0.15
-        assert manifest.calibration is None  # no picture set any range
-        assert "int8 weights, fp16" in manifest.parity.ran_on
-
-    def test_weights_are_those_rounded_by_hand(self, built, checkpoint):
-        """coremltools' integers against ``round(w / scale)`` on the folded network's weights."""
-        held = MilProgram(built[0])._held
-        checked = 0
-        for name, weight in prepare(checkpoint, norm="frozen").module.named_parameters():
-            stored = f"network_{name}_to_fp16_quantized".replace(".", "_")
-            if weight.ndim != 4 or weight.numel() <= SMALL_WEIGHT:
-                assert stored not in held
-                continue
-            half = weight.detach().half().float().numpy()
-            scale = weight_scale(half, 0).reshape(-1, 1, 1, 1)
-            steps = held[stored].float().numpy() / scale
-            # Scale and product are float16, which moves 127 steps by 2 * 127 * 2^-11 of one at
-            # most; and a weight halfway between two integers may go either way.
-            whole = np.rint(steps)
-            assert np.abs(steps - whole).max() <= 0.125, name
-            by_hand = quantised_weight(half, scale.ravel(), 0)
-            assert np.abs(whole - by_hand).max() <= 1, name
-            assert np.mean(whole != by_hand) <= 0.02, name
-            checked += 1
-        assert checked == 52
-
-    def test_a_drop_too_large_is_refused(self, built, checkpoint):
-        path, manifest = built
-        plan = QuantPlan(Recipe(), calibration_set(None, SIZE, count=1), max_drop_db=-1.0)
-        spec = dataclasses.replace(spec_of("coreml-int8"), quantise=plan)
-        graph = prepare(checkpoint, norm="frozen")
-        message = r"loses -?0\.\d+ dB against sharp .*keep layers in float.*nothing was written"
-        with open_runner(path) as runner, pytest.raises(DropError, match=message):
-            with_cost(manifest, runner, graph, spec, Settled(None))
-
-    def test_scrambled_weights_are_caught(self):
-        pytest.skip("one conversion for both precisions; coreml-fp16 has this test")
-
-
 @pytest.fixture(scope="module")
 def dsc():
     return load_checkpoint("zoo:mobilenet_dsc")
-
-
-@pytest.mark.slow
-def test_activations_in_8_bits_from_ios_17_on(dsc, tmp_path, image):
-    target = get_target("coreml-int8")
-    recipe = Recipe(observer="percentile", correct_bias=True, keep=("final", "features.0.0"))
-    plan = QuantPlan(recipe, calibration_set(None, SIZE, count=4), max_drop_db=1.0, threads=2)
-    spec = dataclasses.replace(spec_of("coreml-int8", ios="17"), quantise=plan)
-    path = tmp_path / "net.mlpackage"
-    manifest = produce(target, dsc, spec, path, norm="frozen", threads=2)
-    kinds = MilProgram(path).kinds
-    assert kinds.count("quantize") > 60
-    assert manifest.calibration.images == 4
-    assert manifest.quantisation.stability_db is not None
-    assert "int8 weights and activations" in manifest.parity.ran_on
-    with open_runner(path) as runner:
-        error = np.abs(runner.infer(image) - pytorch(dsc, image)).max()
-    assert 2 / 255 < error < 0.25  # 8 bits show, and no more than that
-
-
-@pytest.mark.parametrize(
-    ("recipe", "ios", "message"),
-    [
-        ("static_w8a8_perchannel", "16", "8-bit activations need iOS 17; use --ios 17, or --rec"),
-        ("static_w8a16_perchannel", "18", "no 16-bit activations"),
-        ("weight_only_w8_perchannel", "15", "8-bit weights need iOS 16; use --ios 16$"),
-    ],
-)
-def test_recipes_that_core_ml_cannot_have(recipe, ios, message):
-    with pytest.raises(ValueError, match=message):
-        check_recipe(Recipe(recipe), ios)
-
-
-def test_equalisation_is_refused():
-    with pytest.raises(ValueError, match="does not equalise layers"):
-        check_recipe(Recipe(equalise=True), "17")
 
 
 def test_frozen_instance_norms_are_not_turned_live(released_h5, tmp_path):
@@ -247,11 +116,11 @@ def test_frozen_instance_norms_are_not_turned_live(released_h5, tmp_path):
     graph, spec = prepare(checkpoint, norm="frozen"), spec_of(io="tensor")
     unfolded = dataclasses.replace(graph, module=graph.reference)
     bad = tmp_path / "bad.mlpackage"
-    with scratch(), quiet():
+    with scratch_folder(), quiet():
         to_model(unfolded, spec).save(str(bad))
     assert MilProgram(bad).kinds.count("instance_norm") == 5
-    with pytest.raises(ValueError, match="norms are to be frozen, but the program holds instance_"):
-        check_package(bad, expected(graph, spec))
+    with pytest.raises(ValueError, match="norms must be frozen, but the program holds instance_"):
+        check_package(bad, expected_package(graph, spec))
 
     target = get_target("coreml-fp16")
     good = tmp_path / "good.mlpackage"
@@ -312,16 +181,16 @@ def test_rewritten_networks_convert(tmp_path):
 
 
 def test_pixels_are_exact_where_nothing_is_added(dsc):
-    """With a residual of nought the border gives every pixel back as it came, in float16."""
-    from edgedeblur.export.to_coreml.io_types import PictureBorder
+    """With a residual of zero the image wrapper returns every pixel unchanged, in float16 too."""
+    from edgedeblur.export.to_coreml.io_types import ImageWrapper
 
     class Nothing(torch.nn.Module):
         def residual(self, image):
             return torch.zeros_like(image)
 
     pixels = torch.arange(256.0).reshape(1, 1, 16, 16)
-    assert torch.equal(PictureBorder(Nothing())(pixels), pixels)
-    assert torch.equal(PictureBorder(Nothing())(pixels.half()).float(), pixels)
+    assert torch.equal(ImageWrapper(Nothing())(pixels), pixels)
+    assert torch.equal(ImageWrapper(Nothing())(pixels.half()).float(), pixels)
 
 
 @pytest.mark.skipif(ON_A_MAC, reason="a Mac runs the artifact itself")

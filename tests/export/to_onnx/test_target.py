@@ -59,14 +59,14 @@ class TestOnnxFp32(_Onnx):
 class TestOnnxFp16(_Onnx):
     target_name = "onnx-fp16"
 
-    def test_weights_are_half_and_border_is_float(self, built):
+    def test_weights_are_half_and_io_is_float(self, built):
         path, _ = built
         model = onnx.load(path)
         weights = [i for i in model.graph.initializer if len(i.dims) == 4]
         assert weights
         assert all(i.data_type == onnx.TensorProto.FLOAT16 for i in weights)
-        for border in (*model.graph.input, *model.graph.output):
-            assert border.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        for tensor in (*model.graph.input, *model.graph.output):
+            assert tensor.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
 
     def test_residual_add_stays_float32(self, built):
         model = onnx.load(built[0])
@@ -111,7 +111,7 @@ class TestOnnxInt8(_Onnx):
         strict = dataclasses.replace(spec.quantise, max_drop_db=-1.0)
         spec = dataclasses.replace(spec, quantise=strict)
         with pytest.raises(
-            ParityError, match=r"Most harmful: \S+ \(.* dB of residual SNR in float"
+            ParityError, match=r"Most sensitive: \S+ \(.* dB of residual SNR in float"
         ):
             produce(target, checkpoint, spec, tmp_path / "net.onnx", norm="frozen")
         assert list(tmp_path.iterdir()) == []

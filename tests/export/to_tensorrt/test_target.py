@@ -12,7 +12,7 @@ from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
 from edgedeblur.export.to_onnx.target import to_model
 from edgedeblur.export.to_tensorrt import target as to_trt
-from edgedeblur.export.to_tensorrt.io_types import with_border
+from edgedeblur.export.to_tensorrt.io_types import with_io_format
 from edgedeblur.export.to_tensorrt.options import OPTIONS
 from edgedeblur.export.to_tensorrt.target import (
     build_request,
@@ -73,14 +73,14 @@ class TestTrtFp16(TargetContract):
     def typed(self):
         """The typed graphs of all that is built, by their size."""
         graphs = {}
-        keep = to_trt._write_extras
+        keep = to_trt._write_typed_onnx
 
         def note(spec, data):
             graphs[len(data)] = data
             keep(spec, data)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(to_trt, "_write_extras", note)
+            patch.setattr(to_trt, "_write_typed_onnx", note)
             type(self).graphs = graphs
             yield
 
@@ -157,7 +157,7 @@ class TestInt8:
         zeros = [t for t in graph.initializer if t.name.endswith("/zero")]
         assert all(not onnx.numpy_helper.to_array(t).any() for t in zeros)  # symmetric
 
-    def test_uint8_pictures_at_the_border(self, built, checkpoint, photo):
+    def test_uint8_input_and_output(self, built, checkpoint, photo):
         _, manifest, model = built
         assert manifest.input.shape == (1, 64, 96, 3)
         assert (manifest.input.dtype, manifest.input.layout) == ("uint8", "NHWC")
@@ -175,7 +175,7 @@ class TestTypedGraph:
         again = to_model(prepare(checkpoint, norm="frozen"), ExportSpec("trt-fp32", SIZE))
         first, second = (
             typed_bytes(
-                with_border(onnx.ModelProto.FromString(m.SerializeToString()), spec()), spec()
+                with_io_format(onnx.ModelProto.FromString(m.SerializeToString()), spec()), spec()
             )
             for m in (traced, again)
         )
@@ -184,10 +184,10 @@ class TestTypedGraph:
         assert b"site-packages" not in first
 
     @pytest.mark.parametrize("io", ["fp16", "uint8"])
-    def test_borders_agree_with_float32(self, io, traced, graph, checkpoint, image):
+    def test_io_formats_agree_with_float32(self, io, traced, graph, checkpoint, image):
         request = spec(io=io, max_batch=3)
-        model = with_border(copied(traced), request)
-        taken, given = to_trt.border_tensors(request)
+        model = with_io_format(copied(traced), request)
+        taken, given = to_trt.io_tensors(request)
         manifest = _manifest_like(graph, taken, given)
         levels = np.rint((image + 1) * 127.5).astype(np.float32) / np.float32(127.5) - 1
         with TypedGraphRunner(typed_bytes(model, request), manifest, threads=2) as runner:
@@ -201,10 +201,10 @@ class TestTypedGraph:
 
 
 def _manifest_like(graph, taken, given):
-    from edgedeblur.export.produce import describe
+    from edgedeblur.export.produce import draft_manifest
 
     target = get_target("trt-fp32")
-    whole = describe(target, graph, spec("trt-fp32"))
+    whole = draft_manifest(target, graph, spec("trt-fp32"))
     return dataclasses.replace(whole, input=taken, output=given)
 
 
@@ -223,15 +223,15 @@ class TestRequests:
         assert profile_shapes(spec(max_batch=2)) == ((1, 3, *SIZE), (2, 3, *SIZE), (2, 3, *SIZE))
 
     def test_profiles_that_cannot_be(self):
-        with pytest.raises(ValueError, match="--profile gives the sizes of --dynamic"):
+        with pytest.raises(ValueError, match="--profile needs --dynamic"):
             profile_shapes(spec(profile=[[32, 32]] * 3))
-        with pytest.raises(ValueError, match="MIN,OPT,MAX, none less high or wide"):
+        with pytest.raises(ValueError, match="MIN,OPT,MAX; each size is at least"):
             profile_shapes(spec(dynamic=True, profile=[[64, 64], [32, 64], [64, 64]]))
 
     def test_options_of_the_other_sdk(self, tmp_path):
-        with pytest.raises(ValueError, match="--compute-capability belongs to --trt rtx"):
+        with pytest.raises(ValueError, match="--compute-capability needs --trt rtx"):
             build_request(spec(trt="tensorrt", compute_capability=["80"]))
-        with pytest.raises(ValueError, match="--timing-cache belongs to --trt tensorrt"):
+        with pytest.raises(ValueError, match="--timing-cache needs --trt tensorrt"):
             build_request(spec(timing_cache=tmp_path / "cache"))
 
     @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ class TestRequests:
     @pytest.mark.skipif(cannot_run("rtx") is None, reason="there is a GPU here")
     def test_layers_cannot_be_told_without_a_gpu(self, graph, tmp_path):
         request = spec(layer_info=tmp_path / "layers.json")
-        with pytest.raises(ValueError, match="--layer-info reads the engine on a GPU, and this"):
+        with pytest.raises(ValueError, match="--layer-info reads the engine on a GPU; this"):
             to_trt.convert_fp32(graph, request, tmp_path / "net.plan")
 
     def test_recipe_for_tensorrt(self, graph):

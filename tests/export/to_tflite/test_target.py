@@ -12,6 +12,7 @@ from edgedeblur.export.rewrites.kernels import PhaseConv
 from edgedeblur.export.rewrites.rewrite import apply_rewrites, parse_steps
 from edgedeblur.export.to_tflite import operators as tflite_graph
 from edgedeblur.export.to_tflite.delegates import check_operators, require_delegate, summary
+from edgedeblur.export.to_tflite.depth_to_space import DepthToSpaceConv
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.quantize.ptq.observers import with_zero
 from edgedeblur.quantize.ptq.tflite_graph import kept_operators, tensor_ranges
@@ -167,7 +168,7 @@ def test_depth_to_space_is_the_same_convolution():
         plain = functional.conv2d(
             functional.interpolate(image, scale_factor=2), kernel.float(), bias, padding=1
         )
-        ours = tflite_graph.DepthToSpaceConv(phases)(image)
+        ours = DepthToSpaceConv(phases)(image)
     assert (ours - plain).abs().max() < 2e-5
 
 
@@ -243,7 +244,9 @@ def test_live_norms_are_refused(tmp_path):
 def test_equalised_recipes_are_refused(shuffled):
     from edgedeblur.quantize.ptq.tflite_graph import quantise_tflite
 
-    with pytest.raises(ValueError, match="not equalised; use a recipe with 'equalise' false"):
+    with pytest.raises(
+        ValueError, match="TFLite does not support equalisation; use a recipe with 'equalise' false"
+    ):
         quantise_tflite(shuffled[1], None, Recipe(equalise=True))
 
 

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import onnx
 import pytest
-from edgedeblur.quantize.pipeline import merged, ort_infer
+from edgedeblur.quantize.pipeline import merge_halves, ort_infer
 from edgedeblur.quantize.ptq.equalise import equalise
 from edgedeblur.quantize.ptq.onnx_graph import (
-    _present,
+    _layer_in_graph,
     correct_biases,
     layers,
     quantise,
@@ -87,7 +87,7 @@ def test_statistics_are_exact():
 def test_halves_merge_to_the_whole():
     model, images = tiny(FIRST, LAST), pictures(4)
     whole = watched(model, images)
-    both = merged(watched(model, images[::2]), watched(model, images[1::2]))
+    both = merge_halves(watched(model, images[::2]), watched(model, images[1::2]))
     for name, stats in whole.items():
         assert (both[name].low, both[name].high) == (stats.low, stats.high)
         assert both[name].means == pytest.approx(stats.means, abs=1e-6)
@@ -159,7 +159,7 @@ def test_nan_in_weights_and_pictures_fails():
         quantise(tiny(broken, LAST), watched(model), RECIPE)
     image = pictures(1)[0]
     image[0, 0, 0, 0] = np.inf
-    with pytest.raises(ValueError, match="calibration picture 1 makes image take values"):
+    with pytest.raises(ValueError, match="calibration picture 1: image has values from"):
         watched(model, [image])
 
 
@@ -181,11 +181,11 @@ def test_an_unknown_layer_to_keep_is_named():
 
 def test_a_recipe_for_the_plain_graph_fits_the_rewritten_one():
     rewritten = {name: name for name in ("features.0.0", "smooth2.branches.1.conv", "td3.conv")}
-    assert _present("features.0.0", rewritten) == "features.0.0"
-    assert _present("smooth2.0.pointwise", rewritten) == "smooth2"
-    assert _present("lateral1", rewritten) == "td3"
+    assert _layer_in_graph("features.0.0", rewritten) == "features.0.0"
+    assert _layer_in_graph("smooth2.0.pointwise", rewritten) == "smooth2"
+    assert _layer_in_graph("lateral1", rewritten) == "td3"
     with pytest.raises(ValueError, match=r"keeps 'features\.1\.conv\.0' in float"):
-        _present("features.1.conv.0", rewritten)
+        _layer_in_graph("features.1.conv.0", rewritten)
 
 
 def test_the_float_model_stays_as_it_is():

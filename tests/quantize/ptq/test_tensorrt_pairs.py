@@ -91,7 +91,9 @@ def test_integers_and_the_answer_by_hand():
 
 
 def test_recipes_that_contradict_themselves():
-    with pytest.raises(ValueError, match="symmetric and 8 bits wide, which static_w8a8_perchannel"):
+    with pytest.raises(
+        ValueError, match="need symmetric 8-bit activations, which static_w8a8_perchannel"
+    ):
         Recipe("static_w8a8_perchannel", pairs="fused")
     with pytest.raises(ValueError, match="pairs is 'somewhere'; known: everywhere, fused"):
         Recipe(pairs="somewhere")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from edgedeblur.quantize.quality_drop import Drop
+from edgedeblur.quantize.quality_drop import QualityDrop
 from edgedeblur.quantize.recipe import Recipe
 from edgedeblur.quantize.search.results_cache import ResultsCache
 from edgedeblur.quantize.search.search import Search
@@ -28,7 +28,7 @@ class Pretended(Search):
         self.asked.append(recipe)
         snr = self.base[recipe.observer] + sum(self.gains.get(k, 0.0) for k in recipe.keep)
         snr += self._bias * recipe.correct_bias + self._equal * recipe.equalise
-        return Drop(10, 0.01, 0.0, 50.0, snr, "x.png", 0.02)
+        return QualityDrop(10, 0.01, 0.0, 50.0, snr, "x.png", 0.02)
 
 
 def ranking(*layers):
@@ -83,12 +83,12 @@ def test_notebook_goes_on_and_refuses_another_experiment(tmp_path):
         ResultsCache(path, {"size": [64, 96]})
     assert ResultsCache(path, {"size": [64, 96]}, force=True).entries() == {}
     path.write_text("{")
-    with pytest.raises(ValueError, match="no measurements of ours"):
+    with pytest.raises(ValueError, match="not a results cache"):
         ResultsCache(path, {})
 
 
 def test_limits_need_both():
-    good = Drop(1, 0.05, 0, 50, 21, "x", 0.1)
+    good = QualityDrop(1, 0.05, 0, 50, 21, "x", 0.1)
     assert LIMITS.met_by(good)
     assert not LIMITS.met_by(dataclasses.replace(good, psnr_drop_db=0.11))
     assert not LIMITS.met_by(dataclasses.replace(good, residual_snr_db=19.9))

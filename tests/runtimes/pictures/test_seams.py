@@ -17,7 +17,7 @@ from edgedeblur.runtimes.run_torch import open_reference
 @pytest.fixture(scope="module")
 def wide() -> np.ndarray:
     """A real picture, 96x1216: wider than two receptive fields."""
-    samples = Path(__file__).parents[2] / "benchmarks" / "samples" / "blurry"
+    samples = Path(__file__).parents[3] / "benchmarks" / "samples" / "blurry"
     picture = read_picture(samples / "mountains.png").pixels
     return np.ascontiguousarray(picture[400:496, :1216])
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from edgedeblur.benchmarks.environment import describe_machine
-from edgedeblur.benchmarks.report.markdown import write_report
-from edgedeblur.benchmarks.report.table import print_tables
+from edgedeblur.benchmarks.report.formats.markdown import write_report
+from edgedeblur.benchmarks.report.formats.table import print_tables
 from edgedeblur.benchmarks.result import BenchResult, DataSet
 from edgedeblur.benchmarks.timing.rounds import timed_rows
 from edgedeblur.benchmarks.workers import worker
@@ -20,8 +20,10 @@ from edgedeblur.export.registry import get_target
 from edgedeblur.export.rewrites.tune import tune
 from edgedeblur.runtimes.cli import main
 from edgedeblur.runtimes.pictures.batch import Settings, run_job
-from edgedeblur.runtimes.pictures.jobs import find_sources, plan_jobs
-from edgedeblur.runtimes.pictures.read import Picture, write_picture
+from edgedeblur.runtimes.pictures.jobs import plan_jobs
+from edgedeblur.runtimes.pictures.metadata import Picture
+from edgedeblur.runtimes.pictures.sources import find_sources
+from edgedeblur.runtimes.pictures.write import write_picture
 from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_ort import OrtRunner
 from PIL import Image
@@ -98,7 +100,7 @@ def test_tuning_refuses_to_time_it(artifact, tmp_path):
         )  # fmt: skip
 
 
-def test_16_bits_lost_in_8_bit_artifacts_are_reported(artifact, tmp_path):
+def test_16_bits_lost_in_8_bit_artifacts_are_remarked_on(artifact, tmp_path):
     source = tmp_path / "deep.png"
     write_picture(Picture(np.full((64, 96, 3), 300, np.uint16)), source, quality=95)
     output = str(tmp_path / "out.png")
@@ -109,4 +111,4 @@ def test_16_bits_lost_in_8_bit_artifacts_are_reported(artifact, tmp_path):
         taken = replace(runner.manifest.input, dtype="uint8")
         runner.manifest = replace(runner.manifest, input=taken)
         remarks = run_job(runner, job, Settings(), lambda done, total: None).remarks
-    assert remarks == ("the artifact takes and gives 8 bits per colour, not 16",)
+    assert remarks == ("the artifact's input and output have 8 bits a channel, not 16",)

@@ -1,23 +1,15 @@
-"""GOPRO_Large built with tiny files, its splits, and every way it can be wrong."""
+"""GOPRO_Large, and its splits that must not be mixed up."""
 
 from pathlib import Path
 
 import pytest
 from edgedeblur.models.data import find_pairs
 
-from tests.models.data.layout_files import relative, touch
-
-
-def _gopro(root: Path) -> None:
-    for split, scene in (("train", "GOPR0372_07_00"), ("test", "GOPR0384_11_01")):
-        for side in ("blur", "blur_gamma", "sharp"):
-            touch(root, f"{split}/{scene}/{side}/000002.png", f"{split}/{scene}/{side}/000001.png")
-    for side in ("blur", "blur_gamma", "sharp"):
-        touch(root, f"test/GOPR0384_11_00/{side}/000001.png")
+from .support import gopro, relative, touch
 
 
 def test_gopro(tmp_path: Path) -> None:
-    _gopro(tmp_path)
+    gopro(tmp_path)
     found = find_pairs(tmp_path)
     assert (found.layout, found.split, found.root) == ("gopro:blur", "test", tmp_path)
     base = "test/GOPR0384_11_0"
@@ -33,7 +25,7 @@ def test_gopro(tmp_path: Path) -> None:
 
 
 def test_gopro_gamma_subset_and_the_split_folder_itself(tmp_path: Path) -> None:
-    _gopro(tmp_path)
+    gopro(tmp_path)
     found = find_pairs(tmp_path / "test", subset="blur_gamma")
     assert (found.layout, found.split) == ("gopro:blur_gamma", "test")
     assert all(pair.blurry.parent.name == "blur_gamma" for pair in found.pairs)
@@ -41,7 +33,7 @@ def test_gopro_gamma_subset_and_the_split_folder_itself(tmp_path: Path) -> None:
 
 
 def test_the_wrong_split_folder_is_refused(tmp_path: Path) -> None:
-    _gopro(tmp_path)
+    gopro(tmp_path)
     with pytest.raises(ValueError, match="this is a 'train' folder but split 'test'"):
         find_pairs(tmp_path / "train")
     with pytest.raises(ValueError, match="no known layout"):
@@ -75,23 +67,6 @@ def test_half_a_gopro_scene_is_refused(
         find_pairs(tmp_path, subset=subset)
 
 
-def test_a_flat_set_may_keep_other_folders_beside_its_two(tmp_path: Path) -> None:
-    touch(tmp_path, "input/1.png", "target/1.png", "spare/sharp/1.png")
-    assert find_pairs(tmp_path).layout == "flat:input/target"
-
-
-@pytest.mark.parametrize("part", ["GOPR0372_07_00", "part/one"])
-@pytest.mark.parametrize("sides", [("blur", "sharp"), ("input", "target")])
-def test_a_folder_inside_another_split_is_refused(
-    tmp_path: Path, part: str, sides: tuple[str, str]
-) -> None:
-    root = tmp_path / "train" / part
-    touch(root, *(f"{side}/1.png" for side in sides))
-    with pytest.raises(ValueError, match=r"lies in the 'train' folder .*train but split 'test'"):
-        find_pairs(root)
-    assert find_pairs(root, "train").split == "all"
-
-
 def test_scenes_inside_another_split_are_refused(tmp_path: Path) -> None:
     touch(tmp_path / "train" / "part", "GOPR1/blur/1.png", "GOPR1/sharp/1.png")
     with pytest.raises(ValueError, match=r"lies in the 'train' folder .*train but split 'test'"):
@@ -101,7 +76,7 @@ def test_scenes_inside_another_split_are_refused(tmp_path: Path) -> None:
 def test_the_working_directory_inside_another_split_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _gopro(tmp_path)
+    gopro(tmp_path)
     monkeypatch.chdir(tmp_path / "train")
     with pytest.raises(ValueError, match="this is a 'train' folder but split 'test'"):
         find_pairs(".")
@@ -110,14 +85,3 @@ def test_the_working_directory_inside_another_split_is_refused(
         find_pairs(".")
     monkeypatch.chdir(tmp_path / "test" / "GOPR0384_11_01")
     assert len(find_pairs(".").pairs) == 2
-
-
-def test_another_split_is_not_a_scene(tmp_path: Path) -> None:
-    touch(tmp_path, "train/blur/1.png", "train/sharp/1.png")
-    with pytest.raises(ValueError, match="no known layout of blurry/sharp pairs for split 'test'"):
-        find_pairs(tmp_path)
-
-
-def test_a_split_inside_a_folder_named_like_another_is_read(tmp_path: Path) -> None:
-    touch(tmp_path / "train" / "set", "Test/blur/1.png", "Test/sharp/1.png")
-    assert find_pairs(tmp_path / "train" / "set").split == "test"

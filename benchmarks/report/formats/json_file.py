@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ...runtimes.console import print_json
-from ...runtimes.files import replacing
-from ..result import BenchResult
-
-STDOUT = "-"
+from ....runtimes.console import print_json
+from ....runtimes.files import replacing
+from ...result import BenchResult
+from ..registry import STDOUT, Destination, ReportFormat
 
 
 def write_json(result: BenchResult, target: str) -> None:
@@ -28,3 +27,10 @@ def write_json(result: BenchResult, target: str) -> None:
 def json_text(result: BenchResult) -> str:
     """The result as indented JSON."""
     return json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n"
+
+
+def _write(result: BenchResult, to: Destination) -> None:
+    write_json(result, to.target)
+
+
+FORMAT = ReportFormat("json", _write)

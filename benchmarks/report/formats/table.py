@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..result import BenchResult, Row
-from .columns import (
+from ....runtimes.console import console as console_of
+from ...result import BenchResult, Row
+from ..columns import (
     Column,
     columns_in_use,
     quality_columns,
@@ -14,7 +15,8 @@ from .columns import (
     size_columns,
     time_columns,
 )
-from .phone import notes, phone_columns, phone_rows
+from ..phone import notes, phone_columns, phone_rows
+from ..registry import Destination, ReportFormat
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,3 +60,11 @@ def _table(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> Table:
         # Text, so that brackets in cells are not taken for Rich's markup.
         table.add_row(*(Text(column.cell(row)) for column in columns))
     return table
+
+
+def _write(result: BenchResult, _to: Destination) -> None:
+    """To standard output, which is where tables are for."""
+    print_tables(result, console_of())
+
+
+FORMAT = ReportFormat("table", _write)

@@ -6,26 +6,35 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...runtimes.files import check_writable, replacing
-from ..result import BenchResult, Row
-from .columns import Column, columns_in_use, cost_columns, engine_name, quality_columns, scored_rows
+from ....runtimes.files import check_writable, replacing
+from ...result import BenchResult, Row
+from ..columns import (
+    Column,
+    columns_in_use,
+    cost_columns,
+    engine_name,
+    quality_columns,
+    scored_rows,
+)
+from ..phone import notes, phone_columns, phone_rows
+from ..pictures import PER_PICTURE, slug
+from ..registry import FOLDER, Destination, ReportFormat
+from ..scaling import scaling_series, write_scaling
+from ..sizes import size_table
 from .json_file import json_text
-from .phone import notes, phone_columns, phone_rows
-from .pictures import PER_PICTURE, slug
-from .scaling import scaling_series, write_scaling
-from .sizes import size_table
 
 PICTURES = "pictures"
 SCALING = "scaling.png"
 
 
-def write_report(result: BenchResult, target: Path, pictures: Path, *, force: bool) -> None:
+def write_report(result: BenchResult, target: Path, pictures: Path | None, *, force: bool) -> None:
     """Write the report.
 
     Args:
         result: The rows.
-        target: The folder to create.
-        pictures: Folder with one folder of PNGs per row (named by `pictures.slug`); copied.
+        target: The folder to make.
+        pictures: Folder with one folder of PNGs per row (named by `pictures.slug`); copied. None
+            if there is none.
         force: Replace ``target`` if it exists.
 
     Raises:
@@ -35,7 +44,7 @@ def write_report(result: BenchResult, target: Path, pictures: Path, *, force: bo
     check_writable(target, force=force)
     with replacing(target) as temporary:
         temporary.mkdir()
-        if pictures.is_dir():
+        if pictures is not None and pictures.is_dir():
             shutil.copytree(pictures, temporary / PICTURES)
         if scaling_series(result):
             write_scaling(result, temporary / SCALING)
@@ -119,3 +128,10 @@ def _strip(files: Sequence[Path], folder: str) -> list[str]:
 
 def _escape(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+def _write(result: BenchResult, to: Destination) -> None:
+    write_report(result, Path(to.target), to.pictures, force=to.force)
+
+
+FORMAT = ReportFormat(FOLDER, _write)

@@ -1,4 +1,4 @@
-"""Builds data sets of empty files, and names the pairs found in them."""
+"""Data sets of empty files."""
 
 from pathlib import Path
 
@@ -21,3 +21,11 @@ def relative(found: PairSet) -> list[tuple[str, str, list[str]]]:
         )
         for pair in found.pairs
     ]
+
+
+def gopro(root: Path) -> None:
+    for split, scene in (("train", "GOPR0372_07_00"), ("test", "GOPR0384_11_01")):
+        for side in ("blur", "blur_gamma", "sharp"):
+            touch(root, f"{split}/{scene}/{side}/000002.png", f"{split}/{scene}/{side}/000001.png")
+    for side in ("blur", "blur_gamma", "sharp"):
+        touch(root, f"test/GOPR0384_11_00/{side}/000001.png")

@@ -1,0 +1,1 @@
+"""Forms that a result is written in, one file each; `report.registry` finds them."""
