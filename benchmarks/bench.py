@@ -17,13 +17,14 @@ from .workers.jobs import Job, run_job
 
 
 def run_bench(request: Request) -> tuple[Row, ...]:
-    """Measure everything; a row that failed says why and the others go on.
+    """Measure all rows; a row that fails holds its error, and the others continue.
 
-    Time first, for all rows in turn, since a machine changes over the minutes that pictures take.
+    Times come first, row after row, because scoring the pictures takes minutes in which the
+    machine's speed drifts.
 
     Raises:
         ValueError: no engines or no pictures, or an unknown baseline.
-        FileNotFoundError: an offered checkpoint is not there.
+        FileNotFoundError: a file of ``--checkpoint`` does not exist.
     """
     if not request.engines or not request.pictures:
         raise ValueError("nothing to measure: give at least one --engine, and data with pairs")
@@ -34,14 +35,14 @@ def run_bench(request: Request) -> tuple[Row, ...]:
         engines = read_engines(request)
         entries = engine_entries(request, engines)
         entries = [*baseline_entries(request, engines, entries, Path(folder)), *entries]
-        rows = _first_pass(request, entries)
+        rows = _timing_pass(request, entries)
         if request.quality:
             rows = _quality_pass(request, entries, rows)
     return with_ratios(rows)
 
 
-def _first_pass(request: Request, entries: Sequence[Entry]) -> list[Row]:
-    """Time, memory and footprint; only names where the second pass does all there is to do."""
+def _timing_pass(request: Request, entries: Sequence[Entry]) -> list[Row]:
+    """Time, memory and footprint; rows stay empty if only quality was requested."""
     rows = [Row(engine=entry.label, error=entry.error) for entry in entries]
     if request.quality and not request.latency:
         return rows
@@ -54,24 +55,24 @@ def _first_pass(request: Request, entries: Sequence[Entry]) -> list[Row]:
 
 
 def _quality_pass(request: Request, entries: Sequence[Entry], rows: Sequence[Row]) -> list[Row]:
-    """Pictures, grouped by reference: only one reference's outputs lie on the disk at a time."""
+    """Quality, grouped by reference, so that the disk holds one reference's outputs at a time."""
     rows = list(rows)
     for key in dict.fromkeys(entry.key for entry in entries):
         group = [number for number, entry in enumerate(entries) if entry.key == key]
         group.sort(key=lambda number: not _is_reference(entries[number]))
         with tempfile.TemporaryDirectory(prefix="edgedeblur-reference-") as folder:
-            lost = False
+            reference_failed = False
             for number in group:
                 job = entries[number].job
                 if job is None or rows[number].error is not None:
-                    lost = lost or _is_reference(entries[number])
+                    reference_failed = reference_failed or _is_reference(entries[number])
                     continue
-                if lost:
-                    rows[number] = _without_reference(request, job, rows[number])
+                if reference_failed:
+                    rows[number] = _row_without_reference(request, job, rows[number])
                     continue
                 folder_name = folder if key is not None else None
-                rows[number] = _scored(request, job, rows[number], folder_name)
-                lost = _is_reference(entries[number]) and rows[number].error is not None
+                rows[number] = _with_quality(request, job, rows[number], folder_name)
+                reference_failed = _is_reference(entries[number]) and rows[number].error is not None
     return rows
 
 
@@ -79,23 +80,23 @@ def _is_reference(entry: Entry) -> bool:
     return entry.job is not None and entry.job.reference_norm is not None
 
 
-def _scored(request: Request, job: Job, row: Row, folder: str | None) -> Row:
-    """The row with what the second pass measures."""
+def _with_quality(request: Request, job: Job, row: Row, folder: str | None) -> Row:
+    """The row with its quality."""
     job = dataclasses.replace(
         job, latency=False, footprint=not request.latency, reference_folder=folder
     )
     if not job.quality and not job.footprint:
         return row
     with progress_bar(job.label) as update:
-        found = run_job(job, update)
+        measured = run_job(job, update)
     if not request.latency:
-        return found
-    return dataclasses.replace(row, quality=found.quality, error=found.error)
+        return measured
+    return dataclasses.replace(row, quality=measured.quality, error=measured.error)
 
 
-def _without_reference(request: Request, job: Job, row: Row) -> Row:
-    """A row whose reference failed: it keeps what does not need one."""
-    error = f"{job.label}: quality was not measured, since its reference failed"
+def _row_without_reference(request: Request, job: Job, row: Row) -> Row:
+    """A row whose reference failed: it keeps what needs no reference."""
+    error = f"{job.label}: quality was not measured because its reference failed"
     if not request.latency:
         row = run_job(dataclasses.replace(job, latency=False, quality=False))
     return dataclasses.replace(row, error=row.error or error)

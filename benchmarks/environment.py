@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 
-from ..runtimes.machine import first_line, machine, usable_cores
+from ..runtimes.machine import first_output_line, machine, usable_cores
 from ..runtimes.optional import version_of
 from .result import Environment
 
-# What runs artifacts; the versions of those that are installed belong to every number.
+# Packages that run artifacts; results record the versions of those that are installed.
 RUNTIMES = (
     "torch",
     "onnxruntime",
@@ -23,7 +23,7 @@ _PACKAGES = ("edgedeblur", "numpy", *RUNTIMES, "onnx", "coremltools", "opencv-py
 
 
 def describe_machine() -> Environment:
-    """CPU, memory, system, GPU and versions, as far as the system tells."""
+    """CPU, memory, system, GPU and versions; None where the system does not report them."""
     versions = {name: version_of(name) for name in _PACKAGES}
     return Environment(
         cpu=machine(),
@@ -56,4 +56,4 @@ def _system() -> str:
 
 def _gpu() -> str | None:
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    return first_line(query)
+    return first_output_line(query)

@@ -1,4 +1,4 @@
-"""Results that the Android app measured: its JSON files, as rows of the same table.
+"""Imports results that the Android app measured: its JSON files, as rows of the same table.
 
 The app writes one file per measurement (schema ``edgedeblur.phone``, version 1), by
 ``android_demo/.../core/PhoneResult.kt``. Its fields are those of `PhoneFile` below.
@@ -25,7 +25,7 @@ from .result import (
     PhoneSample,
     Row,
 )
-from .serialise import build
+from .serialise import from_json_types
 from .timing.latency import spread
 
 SCHEMA = "edgedeblur.phone"
@@ -35,7 +35,7 @@ LAYOUT = "phone"
 
 @dataclass(frozen=True)
 class PhoneDevice:
-    """The phone. ``soc``: None before Android 12, which does not tell; ``sdk``: API level."""
+    """The phone. ``soc``: None before Android 12, which does not report it; ``sdk``: API level."""
 
     manufacturer: str
     model: str
@@ -60,14 +60,14 @@ class PhoneFile:
         manifest: Its manifest, whole, so that the digest can be checked again.
         accelerator: ``CPU (XNNPACK)`` or ``GPU``.
         threads: CPU threads; 1 for the GPU.
-        ran: Which accelerator ran, and why not the other.
+        ran: Which accelerator ran, and why the other did not.
         content: The picture: ``golden picture`` (shipped with the model), or ``own picture``.
         warmup: Unmeasured runs after the first.
-        load_ms, first_ms: Opening the model, and the first run.
-        infer_ms: The interpreter alone.
+        load_ms, first_ms: LoadCost the model, and the first run.
+        infer_ms: The interpreter's run alone.
         end_to_end_ms, pre_ms, post_ms: Pixels to pixels, and the parts around the interpreter.
         parity: Against PyTorch's output for the golden picture; None without a golden tensor.
-        sustained: Of the long run, a sample every few seconds; empty if it was left out.
+        sustained: Samples of the long run, one every few seconds; empty if it was skipped.
     """
 
     schema: str
@@ -94,11 +94,11 @@ class PhoneFile:
 
 
 def read_phone_results(paths: Sequence[Path]) -> BenchResult:
-    """Rows from files that the app wrote, all on one phone.
+    """Read files that the app wrote, all on one phone.
 
     Raises:
-        OSError: a file is not there, or cannot be read.
-        ValueError: not such a file, damaged, or of another phone than the first.
+        OSError: a file does not exist, or cannot be read.
+        ValueError: not an app result, damaged, or from another phone than the first.
     """
     files = [read_phone_file(path) for path in paths]
     first = files[0]
@@ -106,7 +106,7 @@ def read_phone_results(paths: Sequence[Path]) -> BenchResult:
         if file.device != first.device or file.tensorflow_lite != first.tensorflow_lite:
             raise ValueError(
                 f"{path}: measured on another phone, or with another TensorFlow Lite, than "
-                f"{paths[0]}; a table has one machine, so import them apart"
+                f"{paths[0]}; a table has one machine, so import them separately"
             )
     size = _manifest(first, str(paths[0])).macs_size
     return BenchResult(
@@ -126,11 +126,11 @@ def read_phone_results(paths: Sequence[Path]) -> BenchResult:
 
 
 def read_phone_file(path: Path) -> PhoneFile:
-    """One file that the app shared.
+    """Read one file that the app shared.
 
     Raises:
-        OSError: it is not there, or cannot be read.
-        ValueError: not JSON, not such a file, of another version, or without measurements.
+        OSError: it does not exist, or cannot be read.
+        ValueError: not JSON, not an app result, of another version, or without measurements.
     """
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
@@ -143,11 +143,11 @@ def read_phone_file(path: Path) -> PhoneFile:
             f"{path}: phone schema {body.get('schema_version')!r}, this version reads "
             f"{SCHEMA_VERSION}; use an app and a deblur-bench of the same version"
         )
-    file = build(PhoneFile, body, origin=str(path))
+    file = from_json_types(PhoneFile, body, origin=str(path))
     _manifest(file, str(path))
     for times in (file.infer_ms, file.end_to_end_ms, file.pre_ms, file.post_ms):
         if not times or not all(0 <= time < float("inf") for time in times):
-            raise ValueError(f"{path}: measurements are missing or impossible; measure again")
+            raise ValueError(f"{path}: measurements are missing or out of range; measure again")
     return file
 
 
@@ -213,7 +213,7 @@ def _latency(file: PhoneFile, size: tuple[int, int]) -> Latency:
 def _environment(file: PhoneFile) -> Environment:
     device = file.device
     return Environment(
-        cpu=f"{device.manufacturer} {device.model} ({device.soc or 'SoC not told'}, {device.abi})",
+        cpu=f"{device.manufacturer} {device.model} ({device.soc or 'unknown SoC'}, {device.abi})",
         cores=device.cores,
         threads_usable=device.cores,
         memory_bytes=device.memory_bytes,

@@ -1,4 +1,4 @@
-"""What a call of ``deblur-bench`` measures: a job per row, decided before anything runs."""
+"""Plans a benchmark: one job per row, decided before anything runs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Request:
 
     Attributes:
         engines: Artifacts and checkpoints, in the order of the rows.
-        checkpoints: Files offered as references; others come from the manifests' sources.
-        conditions: The same for all.
+        checkpoints: Candidates for references; others come from the manifests' sources.
+        conditions: Size, device, runs; the same for all rows.
         pictures: The pairs.
         latency: Measure time and memory.
         quality: Score pictures and drift; brings a row for each reference.
-        baselines: ``reference``, ``stock``: what to compare with, measured along.
-        shown_folder: Pictures for the report go into a folder per row in here; None for none.
+        baselines: ``reference``, ``stock``, ``cuda``: what to measure and compare with.
+        pictures_folder: Parent of a folder of report pictures per row; None without a report.
     """
 
     engines: tuple[Path, ...]
@@ -41,12 +41,12 @@ class Request:
     latency: bool = True
     quality: bool = True
     baselines: tuple[str, ...] = ()
-    shown_folder: Path | None = None
+    pictures_folder: Path | None = None
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row to be: its job, or the error that keeps it from running.
+    """A planned row: its job, or the error that keeps it from running.
 
     Entries with the same ``key`` are compared with the same reference, which is one of them.
     """
@@ -59,7 +59,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine as far as it is known without running it; ``manifest`` is None for checkpoints."""
+    """What is known of an engine before it runs; ``manifest`` is None for checkpoints."""
 
     path: Path
     label: str
@@ -73,18 +73,18 @@ class Engine:
 
     @property
     def checkpoint_sha256(self) -> str:
-        """Of the weights it was made from."""
+        """SHA-256 of the weights it was exported from."""
         return self.manifest.checkpoint.sha256 if self.manifest else sha256_of(self.path)
 
     def find_checkpoint(self, request: Request) -> Path:
-        """The file of those weights; ValueError if it is not found."""
+        """The checkpoint it was exported from; ValueError if it is not found."""
         if self.manifest is None:
             return self.path
         return find_checkpoint(self.manifest, request.checkpoints, artifact=self.path)
 
 
 def read_engines(request: Request) -> list[Engine]:
-    """Look at every engine; one that cannot be measured says why."""
+    """Read every engine's manifest; an engine that cannot be measured holds its error."""
     names = labels(request.engines)
     return [_read(path, name, request) for path, name in zip(request.engines, names, strict=True)]
 
@@ -106,8 +106,8 @@ def _read(path: Path, label: str, request: Request) -> Engine:
         engine = Engine(path, label, runtime.runner.read_manifest(path))
         if request.conditions.sizes and engine.size is not None:
             raise ValueError(
-                f"{path}: its size is fixed at {engine.size[0]}x{engine.size[1]}, so it cannot "
-                "take part in --sizes; export it with --dynamic"
+                f"{path}: its size is fixed at {engine.size[0]}x{engine.size[1]}, so --sizes "
+                "cannot measure it; export it with --dynamic"
             )
         return engine
     except USER_ERRORS as error:
@@ -115,12 +115,12 @@ def _read(path: Path, label: str, request: Request) -> Engine:
 
 
 def engine_entries(request: Request, engines: Sequence[Engine]) -> list[Entry]:
-    """The engines in their order, each reference before the first that needs it."""
+    """Entries in the engines' order, each reference before the first entry that needs it."""
     if request.conditions.sizes:
         return _sweep(request, engines)
     if not request.quality:
         return [_entry(request, engine) for engine in engines]
-    found = [_keyed(request, engine) for engine in engines]
+    found = [_entry_with_key(request, engine) for engine in engines]
     keys = list(dict.fromkeys(entry.key for entry, _ in found))
     compared = [key for key in keys if key is not None]
     entries: list[Entry] = []
@@ -131,11 +131,11 @@ def engine_entries(request: Request, engines: Sequence[Engine]) -> list[Entry]:
             number = f" {compared.index(key) + 1}" if len(compared) > 1 else ""
             label = REFERENCE.format(number=number)
             entries.append(_reference(request, key, members[0][1], label))
-        entries += [compared_with(entry, label) for entry, _ in members]
+        entries += [with_reference_label(entry, label) for entry, _ in members]
     return entries
 
 
-def compared_with(entry: Entry, label: str) -> Entry:
+def with_reference_label(entry: Entry, label: str) -> Entry:
     """The entry with the name of its reference in its job."""
     if entry.job is None or entry.key is None:
         return entry
@@ -145,8 +145,8 @@ def compared_with(entry: Entry, label: str) -> Entry:
 def job_for(
     request: Request, path: Path, label: str, *, size: tuple[int, int] | None = None
 ) -> Job:
-    """A job of this request, at ``size`` or the one asked for."""
-    shown = request.shown_folder
+    """A job of this request, at ``size`` or the requested one."""
+    folder = request.pictures_folder
     conditions = dataclasses.replace(
         request.conditions, size=size or request.conditions.size, sizes=()
     )
@@ -157,7 +157,7 @@ def job_for(
         pictures=request.pictures,
         latency=request.latency,
         quality=request.quality,
-        shown_folder=str(shown / slug(label)) if shown is not None else None,
+        pictures_folder=str(folder / slug(label)) if folder is not None else None,
     )
 
 
@@ -168,7 +168,7 @@ def _entry(request: Request, engine: Engine, *, size: tuple[int, int] | None = N
 
 
 def _sweep(request: Request, engines: Sequence[Engine]) -> list[Entry]:
-    """Every engine at every size; one that cannot is told once."""
+    """Every engine at every size; an engine with an error gets one entry."""
     entries: list[Entry] = []
     for engine in engines:
         sizes = request.conditions.sizes if engine.error is None else (None,)
@@ -176,7 +176,7 @@ def _sweep(request: Request, engines: Sequence[Engine]) -> list[Entry]:
     return entries
 
 
-def _keyed(request: Request, engine: Engine) -> tuple[Entry, Path | None]:
+def _entry_with_key(request: Request, engine: Engine) -> tuple[Entry, Path | None]:
     """The entry with its reference's key and checkpoint, both None where there is none."""
     entry = _entry(request, engine)
     if entry.job is None or engine.manifest is None or runtime_for(engine.path).runner.cannot_run():

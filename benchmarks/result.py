@@ -1,4 +1,4 @@
-"""What a benchmark result holds, in memory and in its JSON file.
+"""The fields of a benchmark result, in memory and in its JSON file.
 
 Field names carry their unit. Sizes are (height, width) in pixels. PSNR is on uint8 RGB over the
 whole picture, data range 255; SSIM is Wang et al. 2004, 11x11 Gaussian, mean over RGB. Means are
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .serialise import build, to_plain
+from .quality.scores import Quality
+from .serialise import from_json_types, to_json_types
 
 SCHEMA_VERSION = 3
 # 2 and 3 added fields that have defaults, so what version 1 wrote still reads.
@@ -21,7 +22,7 @@ _READABLE = (1, 2, 3)
 
 @dataclass(frozen=True)
 class Footprint:
-    """What an artifact takes, before it runs.
+    """Size and arithmetic of an artifact, counted without running it.
 
     Attributes:
         bytes: On disk.
@@ -30,12 +31,12 @@ class Footprint:
         size: (height, width) that the operations are counted at.
         macs: Multiply-adds of convolutions and matrix products; None where the format cannot be
             read and the manifest counted at another size.
-        flops: ``2 * macs``, or None as they are.
-        macs_elementwise: ``macs`` plus element-wise work, as ptflops counts (`footprint`).
+        flops: ``2 * macs``, or None if they are.
+        macs_elementwise: ``macs`` plus element-wise work, as ptflops counts (`counts.counts`).
         macs_paper: ``macs_elementwise`` with the backbone counted twice, as the DeblurGAN-v2
-            paper's table does; None for files in which the backbone cannot be told apart.
+            paper's table does; None for files that do not mark the backbone.
         counted_from: ``graph``, ``module``, or ``manifest`` where the format cannot be read.
-        bytes_moved: What the graph's nodes read and write, caches left aside (`footprint`); None
+        bytes_moved: What the graph's nodes read and write, without caches (`counts.counts`); None
             where it cannot be read.
     """
 
@@ -61,7 +62,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Samples:
-    """Every measured run, in milliseconds: a worker hands it over so that rounds can be pooled."""
+    """Every measured run, in milliseconds, sent by a worker so that rounds can be pooled."""
 
     infer: tuple[float, ...]
     end_to_end: tuple[float, ...]
@@ -89,13 +90,13 @@ class Latency:
         tiles: How many times `deblur` called `infer` for it.
         peak_memory_bytes: Largest resident memory of the process up to here, None if unknown.
         start_memory_bytes: The same before the artifact was opened.
-        memory_method: Where the two numbers come from.
-        round_medians_ms: Median `infer` of each round: how far the machine drifted meanwhile.
-        samples: On the way from a worker only; None in result files.
-        gpu: The GPU's own share of `infer`, between two events around the arithmetic, copies left
-            out; None where no GPU was asked.
-        device_memory_bytes: Most that the GPU's free memory fell by since opening, which counts
-            what other processes took meanwhile; None where no GPU was asked.
+        memory_method: The counter that the two numbers come from.
+        round_medians_ms: Median `infer` of each round: shows how far the machine drifted.
+        samples: Set between worker and main process only; None in result files.
+        gpu: The GPU's share of `infer`, between two events around the arithmetic, without copies;
+            None without a GPU.
+        device_memory_bytes: The largest drop of the GPU's free memory since opening, which
+            includes other processes' allocations; None without a GPU.
         pictures_per_s: `infer_many` over ``runs`` pictures, with the hint ``throughput`` only.
 
     Of several rounds, ``import_ms``, ``load_ms`` and ``first_ms`` are medians, memory the largest.
@@ -125,72 +126,6 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class PictureDrift:
-    """One picture of the artifact against PyTorch's. Residual: output - input, float.
-
-    ``delta_psnr_db`` is None where just one of the two equals the sharp picture: its PSNR is
-    infinite, and so no number says how far apart they are.
-    """
-
-    delta_psnr_db: float | None
-    delta_ssim: float
-    psnr_db: float
-    ssim: float
-    max_abs: float
-    residual_signal: float
-    residual_noise: float
-
-
-@dataclass(frozen=True)
-class PictureScore:
-    """One picture against its sharp partner; ``sharp`` names the best match of several."""
-
-    name: str
-    sharp: str
-    psnr_db: float
-    ssim: float
-    blurry_psnr_db: float
-    blurry_ssim: float
-    drift: PictureDrift | None = None
-
-
-@dataclass(frozen=True)
-class Drift:
-    """What the conversion changed: the artifact against the PyTorch checkpoint in fp32.
-
-    ``delta_*`` is artifact minus PyTorch, each against the sharp pictures; ``delta_psnr_db`` is
-    the mean over those pictures that have one, None if none has. ``pooled_psnr_db`` and
-    ``ssim`` compare the two outputs; pooled: of the pictures' mean squared error, since a mean of
-    dB is infinite as soon as one picture is identical. ``worst_*``: the lowest of one picture.
-    ``residual_snr_db`` pools all pictures: 10 log10 of the sum of squares of PyTorch's residual
-    (output - input, float) over that of the difference. ``max_abs`` is on floats in [-1, 1].
-    """
-
-    reference: str
-    delta_psnr_db: float | None
-    delta_ssim: float
-    pooled_psnr_db: float
-    ssim: float
-    worst_psnr_db: float
-    worst_picture: str
-    max_abs: float
-    residual_snr_db: float
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Means over the pictures, against the sharp ones; and the blurry pictures' own."""
-
-    pictures: int
-    psnr_db: float
-    ssim: float
-    blurry_psnr_db: float
-    blurry_ssim: float
-    drift: Drift | None
-    scores: tuple[PictureScore, ...]
-
-
-@dataclass(frozen=True)
 class PhoneParity:
     """A phone's output against PyTorch's: see `runtimes.compare`; no difference is infinite."""
 
@@ -201,7 +136,7 @@ class PhoneParity:
 
 @dataclass(frozen=True)
 class PhoneSample:
-    """A few seconds of a sustained run, and the phone at their end; None: it does not tell.
+    """A few seconds of a sustained run, and the phone's state at their end; None: unknown.
 
     ``thermal_status`` is Android's, 0 (none) to 6 (shutdown); ``current_ua`` flows into the
     battery, in microamperes, as the phone counts it.
@@ -218,7 +153,7 @@ class PhoneSample:
 
 @dataclass(frozen=True)
 class PhoneRun:
-    """What only a phone tells: which accelerator ``ran`` and why not the other, and so on."""
+    """The phone's part of a row: which accelerator ``ran`` and why, parity, sustained run."""
 
     ran: str
     content: str
@@ -228,13 +163,12 @@ class PhoneRun:
 
 @dataclass(frozen=True)
 class Row:
-    """One artifact. A part that was not asked for, or that failed, is None; see ``error``.
+    """One artifact. A part that was not requested, or that failed, is None; see ``error``.
 
-    ``baseline``: what the others are divided by, if this is one: ``reference`` or ``stock``.
+    ``baseline``: set if other rows are divided by this one: ``reference`` or ``stock``.
     ``x_baseline``, ``x_stock``: how many times faster than those; see `ratios`.
-    ``verified``: of an artifact that cannot run on this machine: why not, and what its export
-    found in its place.
-    ``emulated``: an imitation of the artifact's runtime was measured, which has no latency.
+    ``verified``: for an artifact that cannot run on this machine: why, and the export's results.
+    ``emulated``: an emulation of the artifact's runtime was measured, which has no latency.
     """
 
     engine: str
@@ -261,7 +195,7 @@ class Row:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Which pictures: name of the folder (never its path), layout, split, and the list's hash."""
+    """The data set: name of the folder (never its path), layout, split, and the list's hash."""
 
     name: str
     layout: str
@@ -286,10 +220,10 @@ class Environment:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What was asked for. ``threads`` 0 is resolved to the number used.
+    """The requested conditions. ``threads`` 0 is resolved to the number used.
 
-    ``runs`` is per round. ``sizes``: those of a sweep, which ``size`` is then the first of.
-    ``hint``: what runtimes that can choose are tuned for.
+    ``runs`` is per round. ``sizes``: those of a sweep; ``size`` is then the first.
+    ``hint``: what OpenVINO and TensorRT are tuned for.
     """
 
     size: tuple[int, int]
@@ -316,7 +250,7 @@ class BenchResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return to_plain(self)
+        return to_json_types(self)
 
     @staticmethod
     def from_dict(body: object, *, origin: str) -> BenchResult:
@@ -332,7 +266,9 @@ class BenchResult:
                 f"{origin}: result schema {version!r}, this version reads {known}; "
                 "run deblur-bench again"
             )
-        return build(BenchResult, {**body, "schema_version": SCHEMA_VERSION}, origin=origin)
+        return from_json_types(
+            BenchResult, {**body, "schema_version": SCHEMA_VERSION}, origin=origin
+        )
 
 
 def read_result(path: Path) -> BenchResult:
@@ -354,4 +290,4 @@ def read_row(path: Path) -> Row:
     Raises:
         ValueError: not a row.
     """
-    return build(Row, json.loads(path.read_text(encoding="utf-8")), origin=str(path))
+    return from_json_types(Row, json.loads(path.read_text(encoding="utf-8")), origin=str(path))

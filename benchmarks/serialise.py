@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON types and back: for result files and for jobs given to workers.
+"""Converts frozen dataclasses to JSON types and back, for result files and workers' jobs.
 
 Infinity (identical pictures) is written as null where a field is a plain ``float``.
 """
@@ -13,18 +13,18 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 T = TypeVar("T")
 
 
-def to_plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """JSON types only.
+def to_json_types(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Convert to JSON types only.
 
     Raises:
-        ValueError: a NaN or a negative infinity: nothing measured is written like that.
+        ValueError: a NaN or a negative infinity, which no measurement gives.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: to_json_types(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {str(key): to_json_types(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
+        return [to_json_types(item) for item in value]
     if isinstance(value, float):
         if math.isnan(value) or value == -math.inf:
             raise ValueError(f"a result cannot hold {value}")
@@ -32,21 +32,21 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return value
 
 
-def build(kind: type[T], body: object, *, origin: str) -> T:
-    """Rebuild a dataclass from `to_plain`'s output.
+def from_json_types(kind: type[T], body: object, *, origin: str) -> T:
+    """Rebuild a dataclass from `to_json_types`'s output.
 
     Args:
         kind: The dataclass.
-        body: What JSON gave.
-        origin: Where it came from, for the message.
+        body: Parsed JSON.
+        origin: The file, for the message.
 
     Raises:
-        ValueError: fields are missing, unknown or of another kind.
+        ValueError: fields are missing, unknown or of another type.
     """
     try:
         return _dataclass(kind, body)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{origin}: not as this version writes it ({error})") from error
+        raise ValueError(f"{origin}: does not have this version's fields ({error})") from error
 
 
 def _dataclass(kind: type[T], body: object) -> T:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..models.checkpoints.checkpoint import Checkpoint, generator_from
 from ..models.network.generator import SIZE_MULTIPLE, Generator
-from ..models.network.norm import fold_norms, spell_out_live_norms
+from ..models.network.norm import decompose_live_norms, fold_norms
 from ..models.network.registry import get_backbone
 from .graph import Graph
 
@@ -25,7 +25,7 @@ def prepare(checkpoint: Checkpoint, *, norm: str) -> Graph:
     """
     reference = generator_from(checkpoint, norm=norm)
     trimmed = drop_unused_features(reference)
-    module = fold_norms(trimmed) if norm == "frozen" else spell_out_live_norms(trimmed)
+    module = fold_norms(trimmed) if norm == "frozen" else decompose_live_norms(trimmed)
     for parameter in module.parameters():
         parameter.requires_grad = False
     return Graph(module, reference, checkpoint, norm)

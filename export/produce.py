@@ -24,7 +24,7 @@ from ..runtimes.files import check_writable, replacing_all, sha256_of, size_of
 from ..runtimes.optional import require, version_of
 from ..runtimes.pictures.sample_inputs import load_sample_inputs
 from ..runtimes.registry import runtime_for
-from ..runtimes.sdk_errors import quiet_library
+from ..runtimes.sdk_errors import suppress_output
 from .graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
 from .registry import Converted, Target
 from .verify import PARITY_PICTURES, compare_outputs, measure_parity, run_reference
@@ -84,7 +84,7 @@ def produce(
 def _check_requirements(target: Target, output: Path, *, force: bool) -> None:
     """Check packages and output paths before minutes of work; raises as `produce`."""
     for module in (*target.build_modules, *target.run_modules):
-        with quiet_library():  # some print a banner on import
+        with suppress_output():  # some print a banner on import
             require(module, extra=target.extra)
     for path in (output, manifest_path(output)):
         check_writable(path, force=force)

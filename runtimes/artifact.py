@@ -1,6 +1,6 @@
 """The manifest: what an artifact is, what made it, and how far it is from PyTorch.
 
-``model.onnx`` travels with ``model.onnx.json``. Everything downstream reads it; nothing retypes it.
+``model.onnx.json`` lies beside ``model.onnx``. Runners, benchmarks and apps read it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One tensor at the artifact's border.
+    """An input or output of the artifact.
 
     ``shape`` holds ints, or names for free sides (``"height"``); ``value_range`` is inclusive.
     ``sizes`` are all (height, width) of an artifact that takes several; ``shape`` has the first.
@@ -53,7 +53,7 @@ class CheckpointInfo:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Which pictures set the quantisation ranges, and under which recipe."""
+    """The pictures that set the quantisation ranges, and the recipe."""
 
     images: int
     list_sha256: str
@@ -63,7 +63,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Quantisation:
-    """How an artifact was quantised and what that cost, measured right after export.
+    """How an artifact was quantised, and its quality drop, measured right after export.
 
     ``recipe`` is `quantize.recipe.Recipe` as a dictionary, whole. The drops are losses against
     sharp pictures, float network (PyTorch) minus this artifact, means over ``pictures``: PSNR in
@@ -94,8 +94,8 @@ class Parity:
     as null. ``max_abs`` is the
     largest difference of the float outputs in [-1, 1]; ``residual_snr_db`` is measured on
     (output - input), since the network only makes a residual. ``emulated`` marks numbers that
-    did not come from the target's own runtime; ``note`` says what was run in the artifact's place,
-    and why, where this machine cannot run the artifact itself.
+    did not come from the target's own runtime; ``note`` names what ran instead, and why, where this
+    machine cannot run the artifact itself.
     """
 
     reference: str
@@ -115,17 +115,17 @@ class Parity:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything that a user of an artifact must know; see the field names.
+    """What an artifact is, what made it, and how close it is to PyTorch.
 
     ``norm`` is ``frozen`` (running statistics, folded) or ``live`` (statistics of the picture);
-    ``trained_norm`` is what the weights were trained for, None if nobody said: ``parity`` is
+    ``trained_norm`` is the mode the weights were trained for, None if unknown: ``parity`` is
     measured in ``norm`` and covers no difference between the two.
     ``receptive_radius_px`` is how far an output pixel sees, None for live norms (everything).
     ``macs`` counts convolutions only, at ``macs_size`` (height, width). ``freezing_psnr_db`` is
     the PSNR between frozen and live PyTorch outputs if a checkpoint trained live was frozen.
-    ``options`` are the format's own, as they were asked for or by default, without paths of files.
-    ``engine`` is there if the artifact was compiled: ``builder``, ``system``, ``gpu``: what it was
-    built by and for; ``build_s``: seconds it took; ``source_bytes``: of the graph it came from.
+    ``options`` are the format's options, as requested or by default, without file paths.
+    ``engine`` is set if the artifact was compiled: ``builder``, ``system`` and ``gpu`` that it was
+    built by and for; ``build_s``: seconds of the build; ``source_bytes``: size of the ONNX graph.
     """
 
     target: str
@@ -154,7 +154,7 @@ class Manifest:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, plus ``digest``, the SHA-256 over all other fields."""
-        body: dict[str, Any] = _plain(dataclasses.asdict(self))
+        body: dict[str, Any] = _json_types(dataclasses.asdict(self))
         body["digest"] = _digest(body)
         return body
 
@@ -164,7 +164,7 @@ class Manifest:
 
         Raises:
             ValueError: fields are missing or unknown, the schema is another version's, or the
-                digest says that somebody edited the text.
+                digest shows that the text was edited.
         """
         body = dict(body)
         version = body.get("schema_version")
@@ -180,7 +180,7 @@ class Manifest:
                 "restore it or export the artifact again"
             )
         try:
-            return _build(body)
+            return _from_json_types(body)
         except (KeyError, TypeError) as error:
             raise ValueError(f"{origin}: not a manifest of this version ({error})") from error
 
@@ -197,7 +197,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
 
 
 def manifest_text(manifest: Manifest) -> str:
-    """What a manifest file holds; ValueError for a number that JSON has no word for."""
+    """The text of a manifest file; ValueError for NaN and -inf, which JSON cannot hold."""
     return json.dumps(manifest.to_dict(), indent=2, allow_nan=False) + "\n"
 
 
@@ -205,7 +205,7 @@ def read_manifest(artifact: Path) -> Manifest:
     """Read the manifest beside ``artifact`` and check that both are as they were exported.
 
     Raises:
-        FileNotFoundError: the artifact or its manifest is not there.
+        FileNotFoundError: the artifact or its manifest does not exist.
         ValueError: the manifest is unreadable or was altered, or the artifact's hash is another.
     """
     if not artifact.exists():
@@ -231,12 +231,12 @@ def read_manifest(artifact: Path) -> Manifest:
     return manifest
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def _json_types(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     """JSON types only; +inf (identical pictures) becomes null, NaN is refused."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _json_types(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_json_types(item) for item in value]
     if isinstance(value, float):
         if math.isnan(value) or value == -math.inf:
             raise ValueError(f"a manifest cannot hold {value}")
@@ -249,7 +249,7 @@ def _digest(body: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _build(body: dict[str, Any]) -> Manifest:
+def _from_json_types(body: dict[str, Any]) -> Manifest:
     for key in ("input", "output"):
         spec = dict(body[key])
         spec["shape"] = tuple(spec["shape"])

@@ -1,4 +1,4 @@
-"""The contract of every runner: the public method checks, the private one works.
+"""The base class of every runner: the public method checks, the private one infers.
 
 Shapes: N = batch, C = 3 (RGB), H, W = pixels.
 """
@@ -22,12 +22,12 @@ class Runner(ABC):
     """Opens one artifact and infers. Use as a context manager, or call `close`.
 
     A subclass writes ``_open`` and ``_infer`` (and ``_close`` if it holds something).
-    ``reuses_output`` says whether `infer` may hand out the same buffer twice; a caller that keeps
-    a result of such a runner must copy it.
+    ``reuses_output`` says whether `infer` may return the same buffer twice; a caller that keeps a
+    result of such a runner must copy it.
     """
 
     reuses_output: ClassVar[bool] = False
-    emulated: ClassVar[bool] = False  # True: imitates the runtime; its times mean nothing
+    emulated: ClassVar[bool] = False  # True: emulates the runtime; its times mean nothing
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     hints: ClassVar[tuple[str, ...]] = ("latency",)
 
@@ -44,12 +44,12 @@ class Runner(ABC):
 
     @classmethod
     def read_manifest(cls, path: Path) -> Manifest:
-        """The manifest of an artifact; a runner whose files carry it inside overrides this."""
+        """The manifest of an artifact; override it for files that describe themselves."""
         return read_manifest(path)
 
     @classmethod
     def cannot_run(cls) -> str | None:
-        """Why no such artifact can run on this machine, in a few words; None if it can."""
+        """Why this machine cannot run such artifacts, in a few words; None if it can."""
         return None
 
     @property
@@ -69,7 +69,7 @@ class Runner(ABC):
 
     @property
     def precision(self) -> str:
-        """The arithmetic that inference really runs in, as far as the runtime tells."""
+        """The arithmetic that inference runs in, as the runtime reports it."""
         return "fp32"
 
     def describe(self) -> str:
@@ -89,7 +89,7 @@ class Runner(ABC):
         Raises:
             TypeError: not a float32 numpy array.
             ValueError: wrong shape or range, not finite, or the runner is closed; the SDK
-                failed; or the artifact answers with another shape or dtype, NaN, or values
+                failed; or the artifact returns another shape or dtype, NaN, or values
                 outside [-1, 1].
             MemoryError: the SDK ran out of memory.
         """
@@ -97,19 +97,19 @@ class Runner(ABC):
         try:
             result = self._infer(image)
         except Exception as error:
-            told = translate_sdk_error(error, str(self.path))
-            if told is None:
+            translated = translate_sdk_error(error, str(self.path))
+            if translated is None:
                 raise
-            raise told from error
+            raise translated from error
         self._check_output(result, image)
         return result
 
     def infer_many(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """`infer` for a row of batches, in order; with the hint ``throughput``, several at once.
+        """`infer` for many batches, in order; several at once with the hint ``throughput``.
 
         Args:
-            images: As for `infer`. An array may be asked for before earlier answers are given,
-                and is left alone until its own is, so it must not be filled anew meanwhile.
+            images: As for `infer`. The next arrays may be read before earlier results are
+                yielded. Do not change an array until its result is yielded.
 
         Yields:
             float32 (N, 3, H, W) each, in memory of its own.
@@ -151,7 +151,7 @@ class Runner(ABC):
         )
 
     def close(self) -> None:
-        """Give back what the runner holds; safe to call twice."""
+        """Release what the runner holds; safe to call twice."""
         if not self._closed:
             self._closed = True
             self._close()
@@ -175,14 +175,14 @@ class Runner(ABC):
     def _infer(self, image: np.ndarray) -> np.ndarray:
         """Run a checked float32 NCHW batch and return the same shape."""
 
-    def _close(self) -> None:  # noqa: B027 - most runners hold nothing; overriding is a choice
+    def _close(self) -> None:  # noqa: B027 - most runners hold nothing; overriding is optional
         """Release SDK objects."""
 
     def _check_output(self, result: np.ndarray, image: np.ndarray) -> None:
         if result.shape != image.shape:
-            raise ValueError(f"{self.path}: gave shape {result.shape} for input {image.shape}")
+            raise ValueError(f"{self.path}: returned shape {result.shape} for input {image.shape}")
         if result.dtype != np.float32:
-            raise ValueError(f"{self.path}: gave {result.dtype}, not float32")
+            raise ValueError(f"{self.path}: returned {result.dtype}, not float32")
         low, high = float(result.min()), float(result.max())
         if low >= -1.001 and high <= 1.001:  # NaN compares false
             return

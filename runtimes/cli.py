@@ -13,11 +13,11 @@ from .console import (
     DONE,
     FAILED,
     USER_ERRORS,
+    discard_stdout,
     one_line,
     print_json,
     progress_bar,
     run_command,
-    silence_stdout,
 )
 from .pictures.batch import Done, Settings, run_jobs
 from .pictures.jobs import Job, check_jobs, plan_jobs
@@ -214,7 +214,7 @@ def _print_line(text: str) -> None:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        silence_stdout()  # the reader has gone; the pictures are still wanted
+        discard_stdout()  # the reader has gone; the pictures are still wanted
 
 
 def _print_failures(failures: Sequence[Failure], jobs: int) -> None:

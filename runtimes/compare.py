@@ -1,6 +1,6 @@
 """The only definitions of PSNR, SSIM, largest difference and residual SNR in this project.
 
-NaN, empty arrays and shape mismatches raise: nothing compared is not a match.
+NaN, empty arrays and shape mismatches raise an error; they never count as a match.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def max_abs(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def residual_snr_db(output: np.ndarray, reference: np.ndarray, image: np.ndarray) -> float:
-    """Signal-to-noise ratio of what the network adds to its input, in dB.
+    """Signal-to-noise ratio of the residual that the network adds to its input, in dB.
 
     Signal: ``reference - image``. Noise: ``output - reference``. A destroyed residual shows here
     while whole-picture similarity stays high. Equal outputs give ``math.inf``.
@@ -72,7 +72,7 @@ def residual_snr_db(output: np.ndarray, reference: np.ndarray, image: np.ndarray
 def residual_energy(
     output: np.ndarray, reference: np.ndarray, image: np.ndarray
 ) -> tuple[float, float]:
-    """Sums of squares ``(signal, noise)`` behind `residual_snr_db`, to add up over tiles.
+    """Sums of squares ``(signal, noise)`` of `residual_snr_db`; add them up over tiles.
 
     Raises:
         ValueError: shapes differ, or an array is empty or not finite.
@@ -91,7 +91,7 @@ def energy_snr_db(signal: float, noise: float) -> float:
         ValueError: no signal: the reference changes nothing.
     """
     if signal == 0.0:
-        raise ValueError("the reference network changed nothing: its residual is zero everywhere")
+        raise ValueError("the reference network changes nothing: its residual is zero everywhere")
     return math.inf if noise == 0.0 else 10.0 * math.log10(signal / noise)
 
 
@@ -119,7 +119,9 @@ def _window_mean(plane: np.ndarray) -> np.ndarray:
 
 def _check_pictures(first: np.ndarray, second: np.ndarray) -> None:
     if first.dtype != np.uint8 or second.dtype != np.uint8:
-        raise TypeError(f"compare uint8 pictures, not {first.dtype} and {second.dtype}")
+        raise TypeError(
+            f"only uint8 pictures can be compared, not {first.dtype} and {second.dtype}"
+        )
     _check_shapes(first, second)
 
 

@@ -1,4 +1,4 @@
-"""What all commands share: error lines, exit codes, progress bars, JSON on standard output."""
+"""Shared by all commands: error lines, exit codes, progress bars, JSON on standard output."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DONE, FAILED, USAGE = 0, 1, 2
-MAX_SIDE = 8192  # pixels; a larger --size is a slip of the keyboard, and would fill any memory
-# Errors whose text is meant for the user. Anything else is our fault and keeps its traceback.
+MAX_SIDE = 8192  # pixels; a larger --size is a typing error and would fill any memory
+# Errors whose text is meant for the user. Any other is a bug and keeps its traceback.
 USER_ERRORS = (ValueError, OSError, MissingDependencyError, MemoryError)
 
 
@@ -27,11 +27,11 @@ def run_command(
     work: Callable[[argparse.Namespace], int],
     argv: list[str] | None,
 ) -> int:
-    """Parse, work, and turn a user error into one line on standard error and exit code 1.
+    """Parse, run, and turn a user error into one line on standard error and exit code 1.
 
     argparse itself exits with 2 on wrong usage. ``EDGEDEBLUR_DEBUG=1`` shows the traceback.
     """
-    _steady_streams()
+    _make_streams_safe()
     arguments = parser.parse_args(argv)
     try:
         return work(arguments)
@@ -39,7 +39,7 @@ def run_command(
         sys.stderr.write(f"{parser.prog}: interrupted\n")
         return 130
     except BrokenPipeError:
-        silence_stdout()
+        discard_stdout()
         return FAILED
     except USER_ERRORS as error:
         if os.environ.get("EDGEDEBLUR_DEBUG"):
@@ -49,11 +49,11 @@ def run_command(
         return FAILED
 
 
-def _steady_streams() -> None:
-    """Make printing safe whatever the caller did to standard output and error.
+def _make_streams_safe() -> None:
+    """Make printing safe if standard output or error is closed or has a small encoding.
 
-    A closed one (``>&-``) is opened to nothing, before some file of ours gets its number and is
-    printed into; a character that the stream's encoding lacks is written as its number.
+    A closed one (``>&-``) is opened to the null device, before another file gets its descriptor and
+    is printed into; a character that the encoding lacks is written as an escape.
     """
     while True:
         number = os.open(os.devnull, os.O_RDWR)
@@ -68,18 +68,18 @@ def _steady_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def silence_stdout() -> None:
-    """Point standard output at nothing, after its reader (``head``, ``less``) went away.
+def discard_stdout() -> None:
+    """Redirect standard output to the null device after its reader (``head``, ``less``) exits.
 
-    Otherwise the interpreter complains again when it flushes at exit.
+    Otherwise the interpreter reports the broken pipe again when it flushes at exit.
     """
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
-    os.close(nothing)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 def _memory_hint(parser: argparse.ArgumentParser) -> str:
-    """What may help, among the options that this command has."""
+    """Options of this command that lower its memory."""
     actions = parser._actions  # pyright: ignore[reportPrivateUsage] - there is no public list
     has = {option for action in actions for option in action.option_strings}
     helps = {

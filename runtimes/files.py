@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or an interrupt leaves no half file behind."""
+"""Writes files atomically: a crash, a full disk or an interrupt leaves no half file."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def check_writable(target: Path, *, force: bool) -> None:
     """Fail early, before minutes of work, if ``target`` could not be written at the end.
 
     Raises:
-        FileExistsError: ``target`` is there and ``force`` was not given.
-        OSError: its folder cannot be made or written to.
+        FileExistsError: ``target`` exists and ``force`` was not given.
+        OSError: its folder cannot be created or written to.
     """
     check_absent(target, force=force)
     check_folder_writable(target.parent)
@@ -74,13 +74,13 @@ def check_folder_writable(folder: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Generator[Path]:
-    """Give a temporary path beside ``target``; rename it to ``target`` if the block succeeds.
+    """Yield a temporary path beside ``target``; rename it to ``target`` if the block succeeds.
 
-    The temporary name keeps the suffix, since many writers choose the format by it. Whatever
-    stands under the temporary name is removed if the block raises, and the old ``target`` stays.
+    The temporary name keeps the suffix, because many writers choose the format by it. If the block
+    raises, the temporary file is removed and the old ``target`` stays.
 
     Raises:
-        FileExistsError: ``target`` is a folder that holds what is not ours.
+        FileExistsError: ``target`` is a folder that holds other files.
         OSError: the folder cannot be written, or the disk is full; the message names ``target``.
     """
     with replacing_all((target,)) as (temporary,):
@@ -89,18 +89,18 @@ def replacing(target: Path) -> Generator[Path]:
 
 @contextlib.contextmanager
 def replacing_all(targets: Sequence[Path]) -> Generator[tuple[Path, ...]]:
-    """`replacing` for files that belong together: all get their names, or none does.
+    """`replacing` for files that belong together: all are renamed, or none is.
 
-    The block must write every temporary path. If one of the renames fails, those before it are
-    taken back, so that the older files stand there whole and together.
+    The block must write every temporary path. If a rename fails, the earlier ones are rolled back,
+    so that the older files stay whole and together.
 
     Args:
         targets: At least one, all in the same folder.
 
     Raises:
-        FileExistsError: a target is a folder that holds what is not ours.
+        FileExistsError: a target is a folder that holds other files.
         OSError: the folder cannot be written, or the disk is full; the message names a target. If
-            even taking back failed, it names the folder in which the older files are.
+            the rollback failed too, it names the folder that holds the older files.
         ValueError: no targets, or in different folders.
     """
     parents = {target.parent for target in targets}
@@ -114,7 +114,7 @@ def replacing_all(targets: Sequence[Path]) -> Generator[tuple[Path, ...]]:
         temporaries = tuple(folder / target.name for target in targets)
         yield temporaries
         _swap(tuple(zip(temporaries, targets, strict=True)), folder)
-    except _NotTakenBackError:
+    except _RollbackError:
         keep = True
         raise
     except FileExistsError:
@@ -133,62 +133,62 @@ def replacing_all(targets: Sequence[Path]) -> Generator[tuple[Path, ...]]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-class _NotTakenBackError(OSError):
-    """A rename failed, and so did taking back those before it."""
+class _RollbackError(OSError):
+    """A rename failed, and so did the rollback of the earlier ones."""
 
 
 def _swap(pairs: Sequence[tuple[Path, Path]], folder: Path) -> None:
-    """Rename each temporary path to its target; take all back if one cannot be.
+    """Rename each temporary path to its target; roll all back if one fails.
 
     Older targets move into ``folder`` and are deleted with it.
     """
     moves: list[tuple[Path, Path]] = []
     for number, (temporary, target) in enumerate(pairs):
-        if not _is_there(temporary):
+        if not _exists(temporary):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(temporary))
         is_folder = target.is_dir() and not target.is_symlink()
         if is_folder:
-            _check_ours(target, temporary)
-        # The last one is never taken back, so a file there is replaced in a single step.
-        if is_folder or (number < len(pairs) - 1 and _is_there(target)):
+            _check_replaceable(target, temporary)
+        # The last one is never rolled back, so a file there is replaced in a single step.
+        if is_folder or (number < len(pairs) - 1 and _exists(target)):
             moves.append((target, folder / f"{PREVIOUS_PREFIX}{number}"))
         moves.append((temporary, target))
     try:
         for source, destination in moves:
             source.replace(destination)
-    except BaseException:  # an interrupt, too, must not part them
-        if _is_there(pairs[-1][0]):  # else all are renamed, and that is what was wanted
-            _take_back(moves, folder)
+    except BaseException:  # an interrupt, too, must not separate them
+        if _exists(pairs[-1][0]):  # else all are renamed already
+            _roll_back(moves, folder)
         raise
 
 
-def _take_back(moves: Sequence[tuple[Path, Path]], folder: Path) -> None:
-    """Undo those of ``moves`` that were done, the last one first."""
+def _roll_back(moves: Sequence[tuple[Path, Path]], folder: Path) -> None:
+    """Undo the completed ``moves``, the last one first."""
     try:
         for source, destination in reversed(moves):
-            if _is_there(destination) and not _is_there(source):
+            if _exists(destination) and not _exists(source):
                 destination.replace(source)
     except OSError as error:
-        raise _NotTakenBackError(
-            f"cannot write {moves[-1][1]} ({error.strerror}); what stood there before is in "
-            f"{folder}, move it back by hand"
+        raise _RollbackError(
+            f"cannot write {moves[-1][1]} ({error.strerror}); the older files are in "
+            f"{folder}, move them back by hand"
         ) from error
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     return path.exists() or path.is_symlink()
 
 
-def _check_ours(target: Path, replacement: Path) -> None:
-    """Refuse to replace a folder that holds anything the replacement does not bring itself.
+def _check_replaceable(target: Path, replacement: Path) -> None:
+    """Refuse to replace a folder that holds files which the replacement does not have.
 
     Raises:
-        FileExistsError: ``target`` is somebody's folder, not an older version of ours.
+        FileExistsError: ``target`` is a folder with other files.
     """
     names = {p.name for p in replacement.iterdir()} if replacement.is_dir() else set[str]()
-    foreign = sorted(p.name for p in target.iterdir() if p.name not in names)
-    if foreign or not replacement.is_dir():
-        held = f" that holds {foreign[0]}" if foreign else ""
+    others = sorted(p.name for p in target.iterdir() if p.name not in names)
+    if others or not replacement.is_dir():
+        held = f" that holds {others[0]}" if others else ""
         raise FileExistsError(
             f"{target} is a folder{held} and would be lost; choose another name or move it away"
         )

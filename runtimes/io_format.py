@@ -1,6 +1,6 @@
-"""Converts between the runners' format and the artifact's own input and output format.
+"""Converts between `Runner.infer`'s arrays and an artifact's input and output format.
 
-`Runner.infer` works on float32 NCHW in [-1, 1]; an artifact may use float16, or uint8 NHWC.
+``infer`` takes and returns float32 NCHW in [-1, 1]; an artifact may have float16, or uint8 NHWC.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ _MIDDLE = 127.5
 
 
 def to_io_format(image: np.ndarray, spec: TensorSpec) -> np.ndarray:
-    """float32 (N, 3, H, W) in [-1, 1] -> layout and dtype of ``spec``, C-contiguous.
+    """float32 (N, 3, H, W) in [-1, 1] -> the type and layout of ``spec``, C-contiguous.
 
-    For uint8, values are rounded to the nearest level, so 8-bit pictures do not change.
+    uint8 is rounded to the nearest level, so 8-bit pictures pass unchanged.
     """
     if spec.dtype == "uint8":
         image = np.rint((image + 1.0) * _MIDDLE).clip(0, 255)
@@ -25,8 +25,8 @@ def to_io_format(image: np.ndarray, spec: TensorSpec) -> np.ndarray:
 
 
 def from_io_format(output: np.ndarray, spec: TensorSpec) -> np.ndarray:
-    """Layout and dtype of ``spec`` -> float32 (N, 3, H, W) in [-1, 1], C-contiguous."""
+    """The inverse of `to_io_format`: float32 (N, 3, H, W) in [-1, 1], C-contiguous."""
     if spec.layout == "NHWC":
         output = output.transpose(0, 3, 1, 2)
-    whole = np.ascontiguousarray(output, dtype=np.float32)
-    return whole / np.float32(_MIDDLE) - np.float32(1.0) if spec.dtype == "uint8" else whole
+    floats = np.ascontiguousarray(output, dtype=np.float32)
+    return floats / np.float32(_MIDDLE) - np.float32(1.0) if spec.dtype == "uint8" else floats

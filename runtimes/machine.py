@@ -1,4 +1,4 @@
-"""What machine this is."""
+"""The processor's name, and the cores that may be used."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def machine() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     if platform.system() == "Darwin":
-        name = first_line(["sysctl", "-n", "machdep.cpu.brand_string"])
+        name = first_output_line(["sysctl", "-n", "machdep.cpu.brand_string"])
         if name:
             return name
     return platform.processor() or platform.machine()
 
 
-def first_line(command: list[str]) -> str | None:
+def first_output_line(command: list[str]) -> str | None:
     """First line of a command's output; None if it is not installed or fails."""
     program = shutil.which(command[0])
     if program is None:

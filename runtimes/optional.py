@@ -1,4 +1,4 @@
-"""The one way to import an optional SDK, so that every missing package is reported alike."""
+"""Imports optional SDKs; every missing package is reported the same way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import ModuleType
 
 
 class MissingDependencyError(ImportError):
-    """An optional package is not installed; the message says what to type."""
+    """An optional package is not installed; the message has the pip command."""
 
 
 def require(module: str, *, extra: str | None = None) -> ModuleType:
@@ -18,10 +18,10 @@ def require(module: str, *, extra: str | None = None) -> ModuleType:
 
     Args:
         module: Import name, for example ``onnxruntime``.
-        extra: The extra of this package that brings it; None if the base install does.
+        extra: The extra of edgedeblur that installs it; None if the base install does.
 
     Raises:
-        MissingDependencyError: The module, or something it needs, cannot be imported.
+        MissingDependencyError: the module, or one it imports, cannot be imported.
     """
     try:
         return importlib.import_module(module)
@@ -33,7 +33,7 @@ def require(module: str, *, extra: str | None = None) -> ModuleType:
 
 
 def install_command(extra: str | None) -> str:
-    """What to type for an extra, from the package index and, if this is one, in a checkout."""
+    """The pip command for an extra, from the package index and, in a checkout, from there."""
     if extra is None:
         return "pip install edgedeblur"
     command = f"pip install 'edgedeblur[{extra}]'"
@@ -43,7 +43,7 @@ def install_command(extra: str | None) -> str:
 
 
 def available(module: str) -> bool:
-    """Whether the module could be imported, found out without importing it."""
+    """Whether the module can be imported; does not import it."""
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):

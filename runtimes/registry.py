@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from .artifact import Manifest
 
 T = TypeVar("T", bound="type[Runner]")
-# Runtimes spin while they wait: far more threads than cores bring a machine to a standstill.
+# Waiting threads spin: far more threads than cores stall a machine.
 THREADS_PER_CORE = 8
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """One way to run artifacts: the suffixes it opens, the module it needs, the extra for it."""
+    """A runtime: the suffixes it opens, the module it imports, the extra that installs it."""
 
     name: str
     formats: tuple[str, ...]
@@ -94,14 +94,14 @@ def open_runner(
 
     Args:
         path: The file; its manifest must lie beside it.
-        threads: CPU threads; 0 takes all that this process may use.
-        device: ``cpu`` or ``cuda``; ``cpu`` is ``cuda`` for engines, which run on nothing else.
+        threads: CPU threads; 0 for all cores that this process may use.
+        device: ``cpu`` or ``cuda``; ``cpu`` means ``cuda`` for TensorRT engines.
         hint: ``latency``: one picture as soon as possible. ``throughput``: many pictures in as
             little time as possible, by `Runner.infer_many`; only OpenVINO and TensorRT have it.
 
     Raises:
         FileNotFoundError: the file or its manifest is missing.
-        ValueError: unknown suffix, device or hint, or file and manifest do not belong together.
+        ValueError: unknown suffix, device or hint, or a manifest of another file.
         MissingDependencyError: the runtime is not installed.
     """
     path = Path(path)
@@ -111,7 +111,9 @@ def open_runner(
     if device not in runner.devices:
         raise ValueError(f"{path.suffix} runs on {' or '.join(runner.devices)}, not {device!r}")
     if hint not in runner.hints:
-        raise ValueError(f"{path.suffix} can be run for {' or '.join(runner.hints)}, not {hint!r}")
+        raise ValueError(
+            f"{path.suffix} supports the hint {' or '.join(runner.hints)}, not {hint!r}"
+        )
     most = THREADS_PER_CORE * usable_cores()
     if not 0 <= threads <= most:
         raise ValueError(f"threads must be 0 (all cores) to {most} on this machine, not {threads}")

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @runtime("openvino", formats=(".openvino",), module="openvino", extra="openvino")
 class OpenvinoRunner(Runner):
-    """One compiled model, one request and one output buffer, which `infer` hands out each time.
+    """One compiled model, one request and one output buffer, which `infer` returns each time.
 
-    ``threads`` is what OpenVINO took: it never takes more than there are cores.
+    ``threads`` is what OpenVINO uses: at most the number of cores.
     """
 
     reuses_output: ClassVar[bool] = True
@@ -30,7 +30,7 @@ class OpenvinoRunner(Runner):
 
     @property
     def precision(self) -> str:
-        """What OpenVINO says it computes in, not what was asked for."""
+        """The precision that OpenVINO reports, not the requested one."""
         stored = self.manifest.target.rpartition("-")[2]
         got = {"f32": "fp32", "f16": "fp16"}.get(self._precision, self._precision)
         if stored == "int8":
@@ -38,7 +38,7 @@ class OpenvinoRunner(Runner):
         return stored if got == stored else f"{stored} weights, {got} arithmetic"
 
     def _model_file(self) -> Path:
-        """model.xml, or model.onnx where the folder has that instead."""
+        """model.xml, or model.onnx if the folder has that instead."""
         quantised = self.path / "model.onnx"
         return quantised if quantised.exists() else self.path / "model.xml"
 
@@ -70,8 +70,8 @@ class OpenvinoRunner(Runner):
 
     def _infer(self, image: np.ndarray) -> np.ndarray:
         if self._output.shape != image.shape:
-            # Memory of ours: a request frees its own when the size changes, under any result that
-            # a caller still holds.
+            # An array of our own: a request frees its memory when the size changes, although a
+            # caller may still hold the result.
             tensor = require("openvino", extra="openvino").Tensor
             self._output = np.empty(image.shape, np.float32)
             self._request.set_output_tensor(0, tensor(self._output, shared_memory=True))
@@ -84,7 +84,7 @@ class OpenvinoRunner(Runner):
         if self.hint != "throughput":
             yield from super().infer_many(images)
             return
-        # Requests in a ring, waited for in order. Not AsyncInferQueue: its callbacks need the
+        # A ring of requests, awaited in order. Not AsyncInferQueue: its callbacks need the
         # interpreter while it waits for them, and it locks up when a caller stops early.
         count = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         idle = [self._compiled.create_infer_request() for _ in range(count)]
@@ -103,7 +103,7 @@ class OpenvinoRunner(Runner):
                 yield self._answer(*busy.popleft())
         finally:
             for request, _ in busy:
-                request.wait()  # it reads an array of the caller's
+                request.wait()  # it still reads the caller's array
 
     def _answer(self, request: InferRequest, image: np.ndarray) -> np.ndarray:
         try:

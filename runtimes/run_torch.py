@@ -1,7 +1,7 @@
 """PyTorch: runs checkpoints, folded (as exported) or as the reference code infers.
 
-The one file of this room that knows the `models` room: a checkpoint is PyTorch's artifact, and
-only the generator's code can open it.
+The only module here that imports `models`: a checkpoint is PyTorch's artifact, and only the
+generator's code can open it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TorchRunner(Runner):
 
     @classmethod
     def read_manifest(cls, path: Path) -> Manifest:
-        """A checkpoint describes itself; nothing lies beside it."""
+        """The checkpoint's own description; there is no manifest file."""
         return _manifest_of(path, norm=None, size=None)
 
     def _open(self) -> None:
@@ -65,17 +65,17 @@ def open_reference(
     threads: int = 1,
     device: str = "cpu",
 ) -> TorchRunner:
-    """The PyTorch reference of an artifact: same weights, norm mode and picture cutting.
+    """The PyTorch reference of an artifact: same weights, norm mode and tiling.
 
     Args:
-        checkpoint: File as `models.checkpoint.load_checkpoint` reads it.
-        norm: ``frozen`` or ``live``; None takes what the weights were trained for.
+        checkpoint: File as `models.checkpoints.checkpoint.load_checkpoint` reads it.
+        norm: ``frozen`` or ``live``; None for the mode the weights were trained for.
         size: Fixed (height, width) of the artifact it is compared with, or None.
         threads: CPU threads.
         device: ``cpu`` or ``cuda``.
 
     Raises:
-        FileNotFoundError, ValueError: see `models.checkpoint.load_checkpoint`.
+        FileNotFoundError, ValueError: see `models.checkpoints.checkpoint.load_checkpoint`.
     """
     manifest = _manifest_of(checkpoint, norm=norm, size=size)
     return TorchRunner(checkpoint, manifest, threads=threads, device=device)

@@ -1,7 +1,7 @@
-"""Errors of other people's libraries, put into this project's words.
+"""Translates errors of SDKs, and suppresses their output.
 
 SDKs raise classes of their own (onnxruntime's ``Fail``, ``cv2.error``) or bare RuntimeErrors.
-What comes from a user's file or machine must become one line; a mistake of ours must not.
+An error caused by a user's file or machine becomes one line; a bug keeps its traceback.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ _MEMORY = ("memory", "alloc", "out of resources")
 
 
 def translate_sdk_error(error: Exception, what: str) -> Exception | None:
-    """MemoryError or ValueError that says what an SDK said; None if it is no SDK's error.
+    """MemoryError or ValueError with an SDK's message; None if the error is no SDK's.
 
     Args:
-        error: Whatever was raised.
-        what: The file it happened with; the message starts with it.
+        error: The exception.
+        what: The file; the message starts with it.
     """
     if type(error).__module__ == "builtins" and type(error) is not RuntimeError:
         return None
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = f"{what}: {lines[0][:300] if lines else type(error).__name__}"
-    if any(word in str(error).lower() for word in _MEMORY):
-        return MemoryError(said)
-    return ValueError(f"{said} ({type(error).__module__}.{type(error).__qualname__})")
+    message = f"{what}: {lines[0][:300] if lines else type(error).__name__}"
+    if any(term in str(error).lower() for term in _MEMORY):
+        return MemoryError(message)
+    return ValueError(f"{message} ({type(error).__module__}.{type(error).__qualname__})")
 
 
 @contextlib.contextmanager
-def native_silence() -> Generator[None]:
-    """Drop what compiled libraries write to standard error, which no setting of theirs turns off.
+def suppress_native_stderr() -> Generator[None]:
+    """Discard what compiled libraries write to standard error and have no setting for.
 
-    Python's own standard error still gets through, so that a progress display goes on. Only for
-    steps whose errors are raised, not printed.
+    Python's own standard error still works, so that a progress bar continues. Use it only for steps
+    whose errors are raised, not printed.
     """
     try:
         kept = os.dup(2)
@@ -48,8 +48,8 @@ def native_silence() -> Generator[None]:
         return
     sys.stderr.flush()
     ours = sys.stderr
-    # Where standard error is the process's own; a test's object stays. Not closed by us: the thread
-    # of a progress display may be writing to it when we are done.
+    # Only if standard error is the process's own; a test's object stays. It is not closed here: the
+    # thread of a progress bar may still write to it.
     if ours is sys.__stderr__ or hasattr(ours, "rich_proxied_file"):
         sys.stderr = os.fdopen(os.dup(2), "w", errors="backslashreplace")
     with tempfile.TemporaryFile() as sink:
@@ -64,12 +64,16 @@ def native_silence() -> Generator[None]:
 
 
 @contextlib.contextmanager
-def quiet_library() -> Generator[None]:
-    """Drop a chatty library's prints, warnings and log lines; what it raises comes through."""
+def suppress_output() -> Generator[None]:
+    """Discard a library's prints, warnings and log lines; its exceptions pass."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), native_silence():
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            suppress_native_stderr(),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

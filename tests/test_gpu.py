@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from edgedeblur.benchmarks.baselines.runners import OPENERS
+from edgedeblur.benchmarks.baselines.runners import BASELINE_RUNTIMES
 from edgedeblur.benchmarks.baselines.torch_cuda import VARIANTS
 from edgedeblur.benchmarks.cli import main
 from edgedeblur.export.produce import produce
@@ -22,7 +22,7 @@ from tests.contracts import RunnerContract, pytorch, spec_for
 
 pytestmark = pytest.mark.gpu
 # Residual SNR against PyTorch fp32 that each precision must reach, dB; half floats reach 50 when
-# every result is rounded (`export.half`), int8 22 and more.
+# every result is rounded (`export.to_onnx.float16`), int8 22 and more.
 FLOORS = {"fp32": 80.0, "fp16": 40.0, "int8": 18.0}
 
 
@@ -102,10 +102,10 @@ class TestFp32Contract(RunnerContract):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_pytorch_variants(variant, checkpoint, image):
-    opener = OPENERS[f"cuda-{variant}"]
+    baseline = BASELINE_RUNTIMES[f"cuda-{variant}"]
     expected = pytorch(checkpoint, image, norm="frozen")
     floor = FLOORS["fp32" if variant == "fp32" else "fp16"]
-    with opener.open(zoo_path("mobilenet_dsc"), threads=2, device="cuda") as runner:
+    with baseline.open(zoo_path("mobilenet_dsc"), threads=2, device="cuda") as runner:
         for picture, wanted in ((image, expected),) * 3:
             assert residual_snr_db(runner.infer(picture), wanted, picture) > floor
         other = np.ascontiguousarray(image[..., ::-1])  # a graph must not replay the old picture

@@ -56,7 +56,7 @@ def test_links_and_commands_exist():
 
 
 def test_commands_in_the_pages_are_real():
-    from edgedeblur.benchmarks.cli import build_parser as bench
+    from edgedeblur.benchmarks.arguments import build_parser as bench
     from edgedeblur.export.arguments import build_parser as export
     from edgedeblur.models.training.cli import build_parser as train
     from edgedeblur.quantize.cli import build_parser as quantize

@@ -1,1 +1,1 @@
-"""What artifacts are compared with: reference PyTorch, stock exports, PyTorch on CUDA."""
+"""Baselines of artifacts: reference PyTorch, stock exports, PyTorch on CUDA."""

@@ -1,4 +1,4 @@
-"""The rows that others are divided by: one of each kind per checkpoint and size."""
+"""Baseline rows, which other rows are divided by: one per kind, checkpoint and size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...runtimes.console import USER_ERRORS, one_line
 from ..plan import Engine, Entry, Request, job_for
 from ..quality.reference import ReferenceKey
 from .ratios import REFERENCE, STOCK
-from .stock import LITERT, OPENVINO, ORT, build_apart
+from .stock import LITERT, OPENVINO, ORT, build_in_subprocess
 from .torch_cuda import VARIANTS
 
 CUDA = "cuda"
@@ -28,7 +28,10 @@ STOCK_ROWS = {
 
 @dataclass(frozen=True)
 class _Point:
-    """Weights at a size; ``suffix`` tells it from others in row names, ``first`` of its weights."""
+    """A checkpoint at a size.
+
+    ``suffix`` makes its row names unique; ``first``: no other point has the same weights.
+    """
 
     engine: Engine
     size: tuple[int, int]
@@ -44,8 +47,9 @@ def baseline_entries(
     Args:
         request: What was asked for.
         engines: What is measured; one baseline for each of their checkpoints and sizes.
-        compared: The engines' entries; a stock row joins a reference that is there anyway.
-        folder: Takes the stock files; must live until all is measured.
+        compared: The engines' entries; a stock row shares an engine's reference if the weights are
+            the same.
+        folder: Where the stock files are written; keep it until all rows are measured.
 
     Raises:
         ValueError: an unknown kind of baseline.
@@ -90,7 +94,7 @@ def _points(request: Request, engines: Sequence[Engine]) -> list[_Point]:
 
 
 def _stock_suffixes(engines: Sequence[Engine], point: _Point) -> list[str]:
-    """The stock files that a point is compared with: ONNX, and TFLite if one of ours is there."""
+    """Suffixes of the stock files to build: ONNX, and TFLite if a .tflite engine is measured."""
     same = [e for e in engines if e.error is None]
     same = [e for e in same if e.checkpoint_sha256 == point.engine.checkpoint_sha256]
     return [".onnx", *([".tflite"] if any(e.path.suffix == ".tflite" for e in same) else [])]
@@ -106,14 +110,16 @@ def _train_mode(request: Request, point: _Point) -> Entry:
     quality = job.quality and point.first
     return Entry(
         label,
-        dataclasses.replace(job, opener="train-mode", baseline=REFERENCE, quality=quality),
+        dataclasses.replace(
+            job, baseline_runtime="train-mode", baseline=REFERENCE, quality=quality
+        ),
     )
 
 
 def _stock(request: Request, point: _Point, compared: Sequence[Entry], target: Path) -> list[Entry]:
     try:
         checkpoint = point.engine.find_checkpoint(request)
-        routes = build_apart(checkpoint, point.size, target)
+        routes = build_in_subprocess(checkpoint, point.size, target)
     except USER_ERRORS as error:
         route = LITERT if target.suffix == ".tflite" else ORT
         return [Entry(STOCK_ROWS[route] + point.suffix, error=one_line(error))]
@@ -125,7 +131,7 @@ def _stock(request: Request, point: _Point, compared: Sequence[Entry], target: P
         label = STOCK_ROWS[route] + point.suffix
         job = dataclasses.replace(
             job_for(request, target, label, size=point.size),
-            opener=route if route in OPENVINO else None,
+            baseline_runtime=route if route in OPENVINO else None,
             baseline=STOCK,
             reference_label=label_of,
         )
@@ -146,7 +152,7 @@ def _cuda(request: Request, point: _Point, compared: Sequence[Entry]) -> list[En
             continue
         job = dataclasses.replace(
             job_for(request, path, label, size=point.size),
-            opener=f"cuda-{variant}",
+            baseline_runtime=f"cuda-{variant}",
             reference_label=label_of,
         )
         entries.append(Entry(label, job, key=key))
@@ -154,7 +160,7 @@ def _cuda(request: Request, point: _Point, compared: Sequence[Entry]) -> list[En
 
 
 def _shared_reference(point: _Point, compared: Sequence[Entry]) -> tuple[ReferenceKey | None, str]:
-    """The reference of frozen norms that is measured anyway, and its name; else None and none."""
+    """Key and label of the frozen-norm reference among the rows; (None, "") if there is none."""
     key = ReferenceKey(point.engine.checkpoint_sha256, "frozen", point.size)
     names = [entry.job.reference_label for entry in compared if entry.key == key and entry.job]
     return (key, names[0]) if names else (None, "")

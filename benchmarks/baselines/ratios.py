@@ -1,4 +1,4 @@
-"""How many times faster a row is than what it is compared with."""
+"""How many times faster a row is than its baselines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..result import Row
 
 REFERENCE, STOCK = "reference", "stock"
-_SAME = {"f32": "fp32"}  # two words for one arithmetic
+_SAME = {"f32": "fp32"}  # two names of one arithmetic
 
 
 def with_ratios(rows: Sequence[Row]) -> tuple[Row, ...]:
@@ -40,10 +40,12 @@ def _match(row: Row, other: Row, kind: str) -> bool:
     alike = (
         row.latency.size == other.latency.size and row.checkpoint_sha256 == other.checkpoint_sha256
     )
-    return alike and (kind != STOCK or _way(row) == _way(other))
+    if kind != STOCK:
+        return alike
+    return alike and _runtime_and_arithmetic(row) == _runtime_and_arithmetic(other)
 
 
-def _way(row: Row) -> tuple[str | None, str | None]:
+def _runtime_and_arithmetic(row: Row) -> tuple[str | None, str | None]:
     """Runtime and arithmetic; of "fp16 weights, bf16 arithmetic" the latter."""
     arithmetic = (row.precision or "").rpartition(", ")[2].removesuffix(" arithmetic")
     return row.runtime, _SAME.get(arithmetic, arithmetic)

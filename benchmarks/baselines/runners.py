@@ -1,10 +1,10 @@
-"""Runners for what others are compared with: the original code's way, and the stock routes.
+"""Runners of the baselines: the original code's inference, stock exports, PyTorch on CUDA.
 
 ``train-mode``
     PyTorch eager as github.com/VITA-Group/DeblurGANv2 infers (predict.py: ``model.train(True)``):
     nothing folded, every norm computed from the picture at hand.
 ``openvino-f32``, ``openvino-bf16``
-    OpenVINO's CPU plugin given a plain ONNX file, as its documentation says to.
+    OpenVINO's CPU plugin on a plain ONNX file, as its documentation recommends.
 ``cuda-fp32`` and others
     PyTorch on a GPU; see `torch_cuda`.
 """
@@ -24,14 +24,18 @@ from ...runtimes.optional import require
 from ...runtimes.run_torch import TorchRunner
 from .torch_cuda import VARIANTS, TorchVariant
 
-_PRECISIONS = {"f32": "fp32", "bf16": "bf16"}  # OpenVINO's words -> ours
+_PRECISIONS = {"f32": "fp32", "bf16": "bf16"}  # OpenVINO's names -> ours
 
 
 @dataclass(frozen=True)
-class Opener:
-    """Opens a file with ``runner``, which imports ``module``; ``target`` is its name in results.
+class BaselineRuntime:
+    """How a baseline is opened.
 
-    ``norm`` is how a checkpoint's norms infer.
+    Attributes:
+        module: What ``runner`` imports; its import time is measured apart.
+        target: The baseline's name in results.
+        runner: The runner's class.
+        norm: Norm mode of a checkpoint, ``live`` or ``frozen``.
     """
 
     module: str
@@ -64,7 +68,7 @@ class Opener:
 
 
 class TrainModeRunner(TorchRunner):
-    """The generator with its norm layers in training arithmetic."""
+    """The generator with its norm layers in training mode."""
 
     def _open(self) -> None:
         from ...models.network.norm import norms, set_norm_mode
@@ -101,7 +105,7 @@ class StockOpenVino(Runner):
 
     @property
     def precision(self) -> str:
-        """What the plugin said it computes in."""
+        """The precision that the plugin reports."""
         return self._precision
 
     def _infer(self, image: np.ndarray) -> np.ndarray:
@@ -111,12 +115,12 @@ class StockOpenVino(Runner):
         del self._model
 
 
-OPENERS = {
-    "train-mode": Opener("torch", "torch-fp32", TrainModeRunner),
-    "openvino-f32": Opener("openvino", "stock-openvino-f32", StockOpenVino),
-    "openvino-bf16": Opener("openvino", "stock-openvino-bf16", StockOpenVino),
+BASELINE_RUNTIMES = {
+    "train-mode": BaselineRuntime("torch", "torch-fp32", TrainModeRunner),
+    "openvino-f32": BaselineRuntime("openvino", "stock-openvino-f32", StockOpenVino),
+    "openvino-bf16": BaselineRuntime("openvino", "stock-openvino-bf16", StockOpenVino),
     **{
-        f"cuda-{variant}": Opener("torch", f"torch-cuda-{variant}", TorchVariant, "frozen")
+        f"cuda-{variant}": BaselineRuntime("torch", f"torch-cuda-{variant}", TorchVariant, "frozen")
         for variant in VARIANTS
     },
 }

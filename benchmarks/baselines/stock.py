@@ -1,10 +1,9 @@
 """The stock routes: ``torch.onnx.export`` and ``litert_torch.convert`` with their defaults.
 
-They take the generator as it is. Nothing of ours touches the graph: eval mode, frozen norms not
-folded by us, no slimming, no rewrites. Sides are fixed, as a user gets them who passes an example
-picture.
+The generator is exported as it is: eval mode, frozen norms not folded, no graph simplification, no
+rewrites. The size is fixed, as it is for a user who passes an example picture.
 
-Run as a module in a process of its own, so that PyTorch does not stay in the one that measures.
+The export runs as a module in its own process, so that PyTorch's memory is not measured.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from ...runtimes.artifact import CheckpointInfo, Manifest, TensorSpec, manifest_
 from ...runtimes.console import DONE, USER_ERRORS, one_line
 from ...runtimes.files import sha256_of, size_of
 from ...runtimes.optional import available, require, version_of
-from ...runtimes.sdk_errors import quiet_library
-from ..workers.jobs import death, module_command
+from ...runtimes.sdk_errors import suppress_output
+from ..workers.jobs import exit_reason, module_command
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,21 +33,22 @@ _INPUTS = {".onnx": "image", ".tflite": "serving_default_args_0"}
 FAILED = 3  # an error meant for users; Python itself exits with 1 for any other
 ORT = "onnxruntime"
 LITERT = "litert"
-OPENVINO = ("openvino-f32", "openvino-bf16")  # names in `openers.OPENERS`
+OPENVINO = ("openvino-f32", "openvino-bf16")  # names in `runners.BASELINE_RUNTIMES`
 
 
-def build_apart(checkpoint: Path, size: tuple[int, int], target: Path) -> tuple[str, ...]:
+def build_in_subprocess(checkpoint: Path, size: tuple[int, int], target: Path) -> tuple[str, ...]:
     """`build_stock` in a fresh process.
 
     Returns:
-        What can run the file here: ``onnxruntime`` and names of `OPENVINO`, or ``litert``.
+        Runtimes for the file on this machine: ``onnxruntime`` and names of `OPENVINO`, or
+        ``litert``.
 
     Raises:
-        ValueError: it failed; with the reason.
+        ValueError: the export failed; the message gives the reason.
     """
     arguments = [str(checkpoint), str(size[0]), str(size[1]), str(target)]
     done = subprocess.run(
-        module_command("stock", *arguments),
+        module_command(__name__, *arguments),
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -59,18 +59,18 @@ def build_apart(checkpoint: Path, size: tuple[int, int], target: Path) -> tuple[
         raise ValueError(f"building stock {target.suffix[1:]}: {one_line(ValueError(done.stderr))}")
     if done.returncode:
         raise ValueError(
-            f"building stock {target.suffix[1:]}: {death(done.returncode, done.stderr)}"
+            f"building stock {target.suffix[1:]}: {exit_reason(done.returncode, done.stderr)}"
         )
     return tuple(str(route) for route in json.loads(done.stdout.splitlines()[-1]))
 
 
 def build_stock(checkpoint: Path, size: tuple[int, int], target: Path) -> None:
-    """Write ``target``, float32 (1, 3, height, width) both ways, and its manifest.
+    """Write ``target``, float32 (1, 3, height, width) in and out, and its manifest.
 
-    Its ending says which route: .onnx or .tflite.
+    The suffix of ``target`` chooses the route: .onnx or .tflite.
 
     Raises:
-        FileNotFoundError, ValueError: see `models.checkpoint.load_checkpoint`.
+        FileNotFoundError, ValueError: see `models.checkpoints.checkpoint.load_checkpoint`.
         MissingDependencyError: onnx or onnxscript is not installed.
     """
     from ...models.checkpoints.checkpoint import generator_from, load_checkpoint
@@ -102,7 +102,7 @@ def _write_onnx(generator: nn.Module, size: tuple[int, int], target: Path) -> No
 
 def _write_tflite(generator: nn.Module, size: tuple[int, int], target: Path) -> None:
     torch = require("torch")
-    with quiet_library():
+    with suppress_output():
         litert = require("litert_torch", extra="tflite")
         litert.convert(generator.eval(), (torch.zeros(1, 3, *size),)).export(str(target))
 

@@ -1,9 +1,9 @@
-"""PyTorch on an NVIDIA GPU in the ways a user would run it, to compare engines with.
+"""PyTorch on an NVIDIA GPU, in five variants: the baselines of TensorRT engines.
 
-``fp32`` is eager in full float32; ``tf32`` with the shorter mantissa that PyTorch allows
-convolutions by default; ``fp16`` is eager in half with channels last, the layout that tensor cores
-take; ``compile`` is that through ``torch.compile``; ``graph`` is it replayed from a CUDA graph. All
-infer the folded generator. Every `infer` waits for its answer, so none times a launch alone.
+``fp32`` is eager in full float32; ``tf32`` is eager with TensorFloat-32 convolutions, PyTorch's
+default; ``fp16`` is eager in float16 with channels last, the layout of tensor cores; ``compile`` is
+``fp16`` through ``torch.compile``; ``graph`` is ``fp16`` replayed from a CUDA graph. All infer the
+folded generator. Every `infer` waits for its result, so no time is that of a launch alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from ...runtimes.run_torch import TorchRunner
 
 VARIANTS = ("fp32", "tf32", "fp16", "compile", "graph")
-_WHOLE = ("fp32", "tf32")
+_FULL_PRECISION = ("fp32", "tf32")
 _WARMUPS = 3  # on a side stream before a capture, as PyTorch's notes on CUDA graphs ask for
 
 
@@ -26,7 +26,7 @@ class TorchVariant(TorchRunner):
         super()._open()
         torch = self._torch
         self._variant = self.manifest.target.rpartition("-")[2]
-        self._dtype = torch.float32 if self._variant in _WHOLE else torch.float16
+        self._dtype = torch.float32 if self._variant in _FULL_PRECISION else torch.float16
         self._run: Any = self._generator
         if self._dtype is torch.float16:
             self._run = self._generator.half().to(memory_format=torch.channels_last)
@@ -38,13 +38,13 @@ class TorchVariant(TorchRunner):
         if self._variant == "compile":
             self._run = torch.compile(self._run)
         self._graph: Any = None
-        self._held: Any = None
+        self._static: Any = None
         self._ran = False
 
     @property
     def precision(self) -> str:
-        """What it computes in, and how it is run."""
-        if self._variant in _WHOLE:
+        """The precision, and how the network is run."""
+        if self._variant in _FULL_PRECISION:
             return self._variant
         how = {"compile": ", torch.compile", "graph": ", CUDA graph"}.get(self._variant, "")
         return f"fp16 channels last{how}"
@@ -64,47 +64,47 @@ class TorchVariant(TorchRunner):
     def _infer(self, image: np.ndarray) -> np.ndarray:
         torch = self._torch
         with torch.inference_mode():
-            given = torch.from_numpy(image).to(self.device, self._dtype)
+            tensor = torch.from_numpy(image).to(self.device, self._dtype)
             if self._dtype is torch.float16:
-                given = given.contiguous(memory_format=torch.channels_last)
+                tensor = tensor.contiguous(memory_format=torch.channels_last)
             if self._variant == "graph":
-                self._capture(given)
+                self._capture(tensor)
             self._mark("_start")
-            result = self._compute(given)
+            result = self._compute(tensor)
             self._mark("_stop")
             # The copy to the host waits for the arithmetic, and so for both events.
-            answer = result.float().contiguous().cpu().numpy()
+            output = result.float().contiguous().cpu().numpy()
         self._ran = True
-        return answer
+        return output
 
-    def _compute(self, given: Any) -> Any:  # noqa: ANN401 - a tensor
+    def _compute(self, tensor: Any) -> Any:  # noqa: ANN401 - a tensor
         if self._graph is None:
-            return self._run(given)
+            return self._run(tensor)
         self._graph.replay()
-        return self._held[1]
+        return self._static[1]
 
     def _mark(self, event: str) -> None:
         if self.device == "cuda":
             getattr(self, event).record()
 
-    def _capture(self, given: Any) -> None:  # noqa: ANN401 - a tensor
-        """Record the arithmetic for this shape, unless it is recorded; give it the picture."""
-        if self._held is not None and self._held[0].shape == given.shape:
-            self._held[0].copy_(given)
+    def _capture(self, tensor: Any) -> None:  # noqa: ANN401 - a tensor
+        """Copy the tensor into the graph's input; capture the graph first if the shape is new."""
+        if self._static is not None and self._static[0].shape == tensor.shape:
+            self._static[0].copy_(tensor)
             return
         torch = self._torch
-        taken = given.clone()
+        static_input = tensor.clone()
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(_WARMUPS):
-                self._run(taken)
+                self._run(static_input)
         torch.cuda.current_stream().wait_stream(side)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
-            result = self._run(taken)
-        self._held = (taken, result)
+            result = self._run(static_input)
+        self._static = (static_input, result)
 
     def _close(self) -> None:
-        self._graph = self._held = self._run = None
+        self._graph = self._static = self._run = None
         super()._close()

@@ -1,4 +1,4 @@
-"""What is counted of a network, and by which conventions.
+"""Parameters and operations of a network, and the conventions by which they are counted.
 
 Conventions, for batch 1:
 
@@ -16,7 +16,7 @@ Conventions, for batch 1:
     Every node's inputs, weights and output, once each, in the graph's own precision; activations
     (Relu, Clip) are free, as runtimes fuse them. An upper bound of the traffic, since caches and
     further fusions spare some of it; its use is comparing two graphs of one network. Only ONNX
-    graphs without Q/DQ pairs tell.
+    graphs without Q/DQ pairs have it.
 
 The DeblurGAN-v2 paper's 43.75 G and 14.83 G (736x1280) come near only with the backbone counted
 twice: the reference code registers it under two names (``fpn.features`` and ``fpn.encK``), and

@@ -38,7 +38,7 @@ def measure_footprint(path: Path, manifest: Manifest, size: tuple[int, int]) -> 
         from .module_counts import count_checkpoint
 
         return _footprint(path, size, count_checkpoint(path, size, norm=manifest.norm), "module")
-    # Formats without a counter yet: what the export wrote down, if it did for this size.
+    # Formats without a counter yet: what the export counted, if it counted at this size.
     if manifest.macs is None or manifest.macs_size is None:
         raise ValueError(
             f"{path}: operations in {suffix} files cannot be counted, and its manifest "

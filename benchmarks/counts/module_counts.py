@@ -1,4 +1,4 @@
-"""Counts the operations of a PyTorch module without computing anything.
+"""Counts the operations of a PyTorch module on the meta device, without computing anything.
 
 The module runs on the meta device, where tensors have shapes and no contents, and every operation
 that reaches the dispatcher is counted, also those that are no modules (additions, enlargements).
@@ -47,12 +47,12 @@ def count_module(
         module: Takes and returns one tensor; it is moved to the meta device, so pass a copy.
         size: (height, width) in pixels.
         backbone: The part whose work the paper's table counts twice; None leaves
-            ``macs_paper`` out. Its direct children are what is watched, since a pyramid calls
+            ``macs_paper`` out. The hooks are on its direct children, because a pyramid calls
             the layers one by one.
     """
     import torch
 
-    mode, totals, inside = _tally()
+    mode, totals, inside = _operation_counter()
     module = module.to("meta").eval()
     hooks: list[Any] = []
     for layer in backbone.children() if backbone is not None else ():
@@ -89,15 +89,15 @@ def count_checkpoint(path: Path, size: tuple[int, int], *, norm: str) -> Counts:
     return count_module(generator, size, backbone=generator.fpn.features)
 
 
-def _tally() -> tuple[Any, dict[str, int], list[bool]]:
-    """A dispatch mode that counts, its totals, and the switch that says "in the backbone"."""
+def _operation_counter() -> tuple[Any, dict[str, int], list[bool]]:
+    """A dispatch mode that counts, its totals, and a flag list: not empty inside the backbone."""
     from torch import Tensor
     from torch.utils._python_dispatch import TorchDispatchMode
 
     totals = {"macs": 0, "elementwise": 0, "backbone": 0}
     inside: list[bool] = []
 
-    class Tally(TorchDispatchMode):
+    class OperationCounter(TorchDispatchMode):
         def __torch_dispatch__(
             self,
             func: OpOverload,
@@ -117,7 +117,7 @@ def _tally() -> tuple[Any, dict[str, int], list[bool]]:
                 totals["backbone"] += (macs + elementwise) if inside else 0
             return result
 
-    return Tally(), totals, inside
+    return OperationCounter(), totals, inside
 
 
 def _work(name: str, inputs: tuple[Any, ...], output: Tensor) -> tuple[int, int]:

@@ -59,13 +59,13 @@ _INTEGER_WEIGHTS = {
 
 @dataclass
 class _Graph:
-    """Nodes, with what is known of every tensor by name."""
+    """Nodes, and what is known of each tensor, by name."""
 
     path: Path
     nodes: list[NodeProto]
     shapes: dict[str, Shape]
     floats: set[str]
-    widths: dict[str, int] = field(default_factory=dict[str, int])  # bytes of one element
+    element_bytes: dict[str, int] = field(default_factory=dict[str, int])  # bytes of one element
     constants: dict[str, Shape] = field(default_factory=dict[str, Shape])
 
     def shape(self, name: str, node: NodeProto) -> Shape:
@@ -88,13 +88,15 @@ def count_onnx(path: Path, size: tuple[int, int]) -> Counts:
     graph = _load(path, size)
     macs = sum(_multiply_adds(graph, node) for node in graph.nodes)
     elementwise = sum(_elementwise(graph, node) for node in graph.nodes)
-    # Q/DQ pairs are notes to the runtime: what is really moved between them is not in the graph.
-    noted = any(node.op_type == "DequantizeLinear" for node in graph.nodes)
+    # Q/DQ pairs are hints to the runtime: the graph does not say which bytes really move.
+    is_quantised = any(node.op_type == "DequantizeLinear" for node in graph.nodes)
     return Counts(
         params=_params(graph),
         macs=macs,
         macs_elementwise=macs + elementwise,
-        bytes_moved=None if noted else sum(_bytes_moved(graph, node) for node in graph.nodes),
+        bytes_moved=None
+        if is_quantised
+        else sum(_bytes_moved(graph, node) for node in graph.nodes),
     )
 
 
@@ -104,7 +106,7 @@ def _load(path: Path, size: tuple[int, int]) -> _Graph:
     try:
         model = onnx.load(path)
         model = onnx.inliner.inline_local_functions(model)
-        _bind(model.graph, size, path)
+        _set_input_shape(model.graph, size, path)
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
         raise ValueError(f"{path}: not a valid ONNX graph ({error}); export it again") from error
@@ -115,13 +117,13 @@ def _load(path: Path, size: tuple[int, int]) -> _Graph:
         ):
             raise ValueError(
                 f"{path}: holds control flow ({node.op_type}), whose work depends on the data "
-                "and cannot be counted; export it again without"
+                "and cannot be counted; export it again without it"
             )
-    return _known(model.graph, path, onnx)
+    return _graph_from(model.graph, path, onnx)
 
 
-def _bind(graph: GraphProto, size: tuple[int, int], path: Path) -> None:
-    """Give the input its batch of 1 and its size, and forget shapes that hold free names."""
+def _set_input_shape(graph: GraphProto, size: tuple[int, int], path: Path) -> None:
+    """Set the input to batch 1 and the given size; drop shapes with symbolic sides."""
     held = {initializer.name for initializer in graph.initializer}
     inputs = [value for value in graph.input if value.name not in held]
     dims = inputs[0].type.tensor_type.shape.dim if len(inputs) == 1 else []
@@ -138,7 +140,7 @@ def _bind(graph: GraphProto, size: tuple[int, int], path: Path) -> None:
         value.type.tensor_type.ClearField("shape")
 
 
-def _known(graph: GraphProto, path: Path, onnx: ModuleType) -> _Graph:
+def _graph_from(graph: GraphProto, path: Path, onnx: ModuleType) -> _Graph:
     floating = {
         onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16,
         onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE,
@@ -150,7 +152,7 @@ def _known(graph: GraphProto, path: Path, onnx: ModuleType) -> _Graph:
             found.shapes[value.name] = tuple(d.dim_value for d in tensor.shape.dim)
         if tensor.elem_type in floating:
             found.floats.add(value.name)
-        found.widths[value.name] = _width(tensor.elem_type, onnx)
+        found.element_bytes[value.name] = _element_bytes(tensor.elem_type, onnx)
     stored = [(initializer.name, initializer) for initializer in graph.initializer]
     for node in graph.node:
         if node.op_type == "Constant":
@@ -159,11 +161,11 @@ def _known(graph: GraphProto, path: Path, onnx: ModuleType) -> _Graph:
         found.shapes[name] = found.constants[name] = tuple(tensor.dims)
         if tensor.data_type in floating:
             found.floats.add(name)
-        found.widths[name] = _width(tensor.data_type, onnx)
+        found.element_bytes[name] = _element_bytes(tensor.data_type, onnx)
     return found
 
 
-def _width(kind: int, onnx: ModuleType) -> int:
+def _element_bytes(kind: int, onnx: ModuleType) -> int:
     return int(onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize) if kind else 0
 
 
@@ -176,8 +178,8 @@ def _multiply_adds(graph: _Graph, node: NodeProto) -> int:
         return at[0] * math.prod(at[2:]) * math.prod(graph.shape(node.input[weight], node))
     if node.op_type in _PRODUCTS:
         first = graph.shape(node.input[_PRODUCTS[node.op_type][0]], node)
-        flipped = any(a.name == "transA" and a.i for a in node.attribute)
-        inner = first[0] if flipped else first[-1]
+        transposed = any(a.name == "transA" and a.i for a in node.attribute)
+        inner = first[0] if transposed else first[-1]
         return math.prod(graph.shape(node.output[0], node)) * inner
     return 0
 
@@ -201,7 +203,7 @@ def _elementwise(graph: _Graph, node: NodeProto) -> int:
 
 
 def _bytes_moved(graph: _Graph, node: NodeProto) -> int:
-    """What a node reads and writes if nothing stays in a cache; see `footprint`."""
+    """What a node reads and writes if nothing stays in a cache; see `counts`."""
     if node.op_type in _FUSED or node.op_type == "Constant":
         return 0
     if not any(name in graph.floats for name in node.output) and node.op_type not in _CONVOLUTIONS:
@@ -209,7 +211,7 @@ def _bytes_moved(graph: _Graph, node: NodeProto) -> int:
     settings = _SETTINGS.get(node.op_type, set[int]())
     read = {name for position, name in enumerate(node.input) if name and position not in settings}
     return sum(
-        math.prod(graph.shape(name, node)) * graph.widths.get(name, 4)
+        math.prod(graph.shape(name, node)) * graph.element_bytes.get(name, 4)
         for name in (*read, node.output[0])
     )
 

@@ -1,4 +1,4 @@
-"""Counts parameters and operations of a TFLite graph from its operators; see `footprint`."""
+"""Counts parameters and operations of a TFLite graph from its operators; see `counts`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def count_tflite(path: Path) -> Counts:
         OSError, ValueError: it cannot be read.
     """
     file = TfliteFile.read(path)
-    widened = {
+    dequantised = {
         int(operator.outputs[0]): int(operator.inputs[0])
         for operator in file.operators
         if file.kind(operator) == "DEQUANTIZE"
@@ -34,7 +34,7 @@ def count_tflite(path: Path) -> Counts:
             extra += written
         if kind in CONVOLUTIONS:
             macs += _macs(file, operator, kind, written)
-            held = [widened.get(int(t), int(t)) for t in _weights(operator, kind)]
+            held = [dequantised.get(int(t), int(t)) for t in _weights(operator, kind)]
             params += sum(math.prod(file.shape(tensor)) for tensor in held)
             extra += written  # the bias
         if getattr(operator.builtinOptions, "fusedActivationFunction", 0):

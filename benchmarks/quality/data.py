@@ -1,4 +1,4 @@
-"""Which pictures a benchmark runs on: a data set on disk, or the packaged samples."""
+"""The pictures of a benchmark: a data set on disk, or the packaged samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SAMPLES = "samples"
 def load_data(
     root: Path | None, *, split: str, subset: str, limit: int | None, sharp: Path | None = None
 ) -> tuple[DataSet, tuple[PictureFiles, ...]]:
-    """Find the pairs.
+    """Find the pairs of a data set.
 
     Args:
         root: Folder of a data set; None for the packaged samples.
@@ -29,7 +29,7 @@ def load_data(
         ValueError: no pairs, or no layout fits.
         FileNotFoundError: no such folder.
     """
-    folder = root if root is not None else Path(__file__).parent / SAMPLES
+    folder = root if root is not None else Path(__file__).parents[1] / SAMPLES
     if sharp is not None:
         found = pair_folders(folder, sharp)
     else:

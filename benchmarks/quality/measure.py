@@ -1,4 +1,4 @@
-"""How good an artifact's pictures are, and how far they are from PyTorch's."""
+"""Scores an artifact's pictures against the sharp ones, and against PyTorch's."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from ...runtimes.base import Runner
 from ...runtimes.compare import energy_snr_db, max_abs, psnr_db, residual_energy, ssim
 from ...runtimes.pictures.read import read_picture
 from ...runtimes.pictures.tiling import TilingOptions
-from ..result import Drift, PictureDrift, PictureScore, Quality
-from ..timing.hook import Infer, tapped
+from ..timing.hook import Infer, intercept_infer
 from ..workers.jobs import PictureFiles
 from .reference_outputs import ReferenceReader, ReferenceWriter
+from .scores import Drift, PictureDrift, PictureScore, Quality
 
 Progress = Callable[[int, int], None]
 
 
-def ignore(_done: int, _total: int) -> None:
-    """Progress that nobody watches."""
+def no_progress(_done: int, _total: int) -> None:
+    """A progress callback that does nothing."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A picture for the report: uint8 (H, W, 3) each; ``reference`` is PyTorch's output."""
+class ReportPicture:
+    """One photograph in the report: uint8 (H, W, 3) each; ``reference`` is PyTorch's output."""
 
     role: str
     name: str
@@ -41,21 +41,21 @@ class Shown:
 class Gallery:
     """Keeps the first picture and the worst: the one farthest from PyTorch's, or from sharp."""
 
-    first: Shown | None = None
-    worst: Shown | None = None
+    first: ReportPicture | None = None
+    worst: ReportPicture | None = None
     _lowest: float = field(default=math.inf)
 
-    def offer(self, shown: Shown, score: PictureScore) -> None:
-        """Look at the next picture."""
+    def offer(self, picture: ReportPicture, score: PictureScore) -> None:
+        """Keep the next picture if it is the first or the worst so far."""
         closeness = score.psnr_db if score.drift is None else score.drift.psnr_db
         if self.first is None:
-            self.first = replace(shown, role="first")
+            self.first = replace(picture, role="first")
         if self.worst is None or closeness < self._lowest:
-            self.worst = replace(shown, role="worst")
+            self.worst = replace(picture, role="worst")
             self._lowest = closeness
 
     @property
-    def pictures(self) -> list[Shown]:
+    def pictures(self) -> list[ReportPicture]:
         """One or two, first before worst."""
         same = self.first and self.worst and self.first.name == self.worst.name
         return [p for p in (self.first, None if same else self.worst) if p is not None]
@@ -69,7 +69,7 @@ def measure_quality(
     writer: ReferenceWriter | None = None,
     reader: ReferenceReader | None = None,
     gallery: Gallery | None = None,
-    progress: Progress = ignore,
+    progress: Progress = no_progress,
 ) -> Quality:
     """Deblur all pictures and score them.
 
@@ -77,9 +77,9 @@ def measure_quality(
         runner: The artifact, or PyTorch (then with ``writer``).
         pictures: The pairs, in the reference's order.
         protocol: ``edge`` or ``paper``.
-        writer: Takes the outputs, for artifacts to be compared with.
-        reader: Gives PyTorch's outputs; without it there is no drift.
-        gallery: Collects pictures for the report.
+        writer: Saves the outputs, so that artifacts can be compared with them.
+        reader: Reads PyTorch's outputs; without it there is no drift.
+        gallery: Collects the report's pictures.
         progress: Called with (pictures done, pictures in all).
 
     Raises ValueError for no pictures, a picture that cannot be compared, NaN from the artifact,
@@ -91,10 +91,11 @@ def measure_quality(
     scores: list[PictureScore] = []
     options = TilingOptions(protocol=protocol)
     for number, files in enumerate(pictures):
-        score, shown = _named(runner, files, options, _Tap(number, writer, reader))
+        comparison = _TileComparison(number, writer, reader)
+        score, picture = _score_picture(runner, files, options, comparison)
         if writer is not None:
-            writer.end_picture(shown.after, score)
-        gallery.offer(shown, score)
+            writer.end_picture(picture.after, score)
+        gallery.offer(picture, score)
         scores.append(score)
         progress(number + 1, len(pictures))
     if writer is not None:
@@ -135,8 +136,8 @@ def read_rgb8(path: str) -> np.ndarray:
 
 
 @dataclass
-class _Tap:
-    """Sees every tile of one picture, and adds up what the comparison needs of it."""
+class _TileComparison:
+    """Compares every tile of one picture with the reference, and sums up signal and noise."""
 
     number: int
     writer: ReferenceWriter | None
@@ -160,7 +161,7 @@ class _Tap:
         return output
 
     def drift(self, output: np.ndarray, psnr: float, similarity: float) -> PictureDrift | None:
-        """Compare the finished picture; ``psnr``, ``similarity``: the artifact's against sharp."""
+        """Compare the whole picture; ``psnr``, ``similarity``: the artifact's against sharp."""
         if self.reader is None:
             return None
         if self.tiles != self.reader.tile_count(self.number):
@@ -180,28 +181,28 @@ class _Tap:
         )
 
 
-def _named(
-    runner: Runner, files: PictureFiles, options: TilingOptions, tap: _Tap
-) -> tuple[PictureScore, Shown]:
-    """`_one`, whose errors then say which picture they are about."""
+def _score_picture(
+    runner: Runner, files: PictureFiles, options: TilingOptions, comparison: _TileComparison
+) -> tuple[PictureScore, ReportPicture]:
+    """Deblur and score one picture; errors name the picture."""
     try:
-        return _one(runner, files, options, tap)
+        return _deblur_and_score(runner, files, options, comparison)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{files.name}: {error}") from error
 
 
-def _one(
-    runner: Runner, files: PictureFiles, options: TilingOptions, tap: _Tap
-) -> tuple[PictureScore, Shown]:
+def _deblur_and_score(
+    runner: Runner, files: PictureFiles, options: TilingOptions, comparison: _TileComparison
+) -> tuple[PictureScore, ReportPicture]:
     blurry = read_rgb8(files.blurry)
-    with tapped(runner, tap):
+    with intercept_infer(runner, comparison):
         output = runner.deblur(blurry, options)
-    psnr, similarity, sharp_path, sharp = _best(output, files.sharps)
-    if tap.reader is not None:
-        known = tap.reader.score(tap.number)
+    psnr, similarity, sharp_path, sharp = _best_match(output, files.sharps)
+    if comparison.reader is not None:
+        known = comparison.reader.score(comparison.number)
         blurry_psnr, blurry_ssim = known.blurry_psnr_db, known.blurry_ssim
     else:
-        blurry_psnr, blurry_ssim, _, _ = _best(blurry, files.sharps)
+        blurry_psnr, blurry_ssim, _, _ = _best_match(blurry, files.sharps)
     score = PictureScore(
         name=files.name,
         sharp=Path(sharp_path).name,
@@ -209,13 +210,15 @@ def _one(
         ssim=similarity,
         blurry_psnr_db=blurry_psnr,
         blurry_ssim=blurry_ssim,
-        drift=tap.drift(output, psnr, similarity),
+        drift=comparison.drift(output, psnr, similarity),
     )
-    reference = tap.reader.output(tap.number) if tap.reader is not None else None
-    return score, Shown("", files.name, blurry, output, sharp, reference)
+    reference = (
+        comparison.reader.output(comparison.number) if comparison.reader is not None else None
+    )
+    return score, ReportPicture("", files.name, blurry, output, sharp, reference)
 
 
-def _best(picture: np.ndarray, sharps: Sequence[str]) -> tuple[float, float, str, np.ndarray]:
+def _best_match(picture: np.ndarray, sharps: Sequence[str]) -> tuple[float, float, str, np.ndarray]:
     """PSNR, SSIM, file and pixels of the sharp picture that matches best by PSNR.
 
     Kohler's benchmark gives every frame of the camera's path as a reference and takes the best.

@@ -1,4 +1,4 @@
-"""Which PyTorch checkpoint an artifact is compared with, and how the two are grouped."""
+"""Finds the PyTorch checkpoint that an artifact is compared with."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ReferenceKey:
 
 
 def reference_key(manifest: Manifest) -> ReferenceKey:
-    """The reference that an artifact is compared with."""
+    """The key of the reference that an artifact is compared with."""
     return ReferenceKey(manifest.checkpoint.sha256, manifest.norm, manifest.input.size)
 
 
@@ -30,8 +30,8 @@ def find_checkpoint(manifest: Manifest, offered: Sequence[Path], *, artifact: Pa
 
     Args:
         manifest: The artifact's.
-        offered: Files that the user named; looked at first.
-        artifact: For the message.
+        offered: Files of ``--checkpoint``; tried first.
+        artifact: The artifact's file, for the message.
 
     Raises:
         ValueError: neither an offered file nor the manifest's source is that checkpoint.

@@ -1,8 +1,8 @@
 """The PyTorch reference's outputs on disk: written once, read by every artifact made from it.
 
 Picture i lies in ``i.npy`` (uint8 (H, W, 3)) and ``i.K.npy`` (float32 (1, 3, h, w), what the
-network gave for its K-th tile); ``index.json`` holds the scores and a checksum of each tile's
-input. An artifact that cuts pictures in another way is found out by those checksums.
+network's output for its K-th tile); ``index.json`` holds the scores and a checksum of each tile's
+input. The checksums detect an artifact that tiles pictures differently.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..result import PictureScore
-from ..serialise import build, to_plain
+from ..serialise import from_json_types, to_json_types
+from .scores import PictureScore
 
-_RESERVE_BYTES = 256 << 20  # left free for everybody else
+_RESERVE_BYTES = 256 << 20  # left free for other programs
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class ReferenceWriter:
         self._bytes = 0
 
     def add_tile(self, image: np.ndarray, output: np.ndarray) -> None:
-        """One tile of the picture at hand: float32 (1, 3, h, w) before and after."""
-        # Asked before each write: a disk that fills up half-way would lose the work so far.
+        """Save one tile of the current picture: float32 (1, 3, h, w) in and out."""
+        # Checked before each write: a full disk half-way would lose the work so far.
         done = len(self._entries)
         # Before the first picture is in: as if all were one tile like this, plus the uint8 copy.
         each = self._bytes / done if done else 1.25 * output.nbytes
@@ -62,7 +62,7 @@ class ReferenceWriter:
         self._bytes += output.nbytes
 
     def end_picture(self, output: np.ndarray, score: PictureScore) -> None:
-        """All tiles of a picture are in; ``output`` is uint8 (H, W, 3)."""
+        """Save the whole picture after its tiles; ``output`` is uint8 (H, W, 3)."""
         np.save(self._folder / f"{len(self._entries)}.npy", output)
         self._bytes += output.nbytes
         self._entries.append(_Entry(score, tuple(self._checksums)))
@@ -70,43 +70,43 @@ class ReferenceWriter:
 
     def finish(self) -> None:
         """Write the index."""
-        index = to_plain(_Index(tuple(self._entries)))
+        index = to_json_types(_Index(tuple(self._entries)))
         (self._folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 class ReferenceReader:
-    """The outputs that a `ReferenceWriter` finished; ``label``: the reference's row in results."""
+    """Reads what a `ReferenceWriter` saved; ``label``: the reference's row in results."""
 
     def __init__(self, folder: Path, label: str) -> None:
         self.label = label
         path = folder / "index.json"
         body = json.loads(path.read_text(encoding="utf-8"))
         self._folder = folder
-        self._entries = build(_Index, body, origin=str(path)).entries
+        self._entries = from_json_types(_Index, body, origin=str(path)).entries
 
     def score(self, picture: int) -> PictureScore:
-        """The reference's own scores for picture ``picture`` of the list."""
+        """The reference's scores of picture number ``picture``."""
         return self._entries[picture].score
 
     def output(self, picture: int) -> np.ndarray:
-        """uint8 (H, W, 3)."""
+        """The reference's picture number ``picture``: uint8 (H, W, 3)."""
         return np.load(self._folder / f"{picture}.npy")
 
     def tile_count(self, picture: int) -> int:
-        """Into how many tiles the reference's picture was cut."""
+        """How many tiles the reference's picture was cut into."""
         return len(self._entries[picture].checksums)
 
     def tile(self, picture: int, tile: int, image: np.ndarray) -> np.ndarray:
         """The reference's output for one tile, float32 (1, 3, h, w).
 
         Raises:
-            ValueError: ``image`` is not what the reference was given there.
+            ValueError: ``image`` differs from the input of the reference's tile.
         """
         checksums = self._entries[picture].checksums
         if tile >= len(checksums) or checksums[tile] != _checksum(image):
             raise ValueError(
-                f"{self._entries[picture].score.name}: tile {tile} of the artifact is not what the "
-                "PyTorch reference was given, so their outputs cannot be compared"
+                f"{self._entries[picture].score.name}: tile {tile} of the artifact differs from "
+                "the PyTorch reference's tile, so their outputs cannot be compared"
             )
         return np.load(self._folder / f"{picture}.{tile}.npy")
 

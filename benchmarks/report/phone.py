@@ -1,11 +1,13 @@
-"""What results from phones say besides the common columns."""
+"""Columns and notes of results from phones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from ..result import BenchResult, PhoneRun, Row
-from .cells import NONE, Column, caption, conventions, decibels, milliseconds
+from .captions import caption, conventions
+from .columns import Column
+from .number_format import NONE, decibels, milliseconds
 
 THERMAL = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 
@@ -16,7 +18,7 @@ def phone_rows(result: BenchResult) -> list[Row]:
 
 
 def phone_columns() -> tuple[Column, ...]:
-    """Parity on the phone, and what a long run does to it."""
+    """Parity on the phone, and its sustained run."""
     return (
         Column("engine", lambda row: row.engine),
         Column("PSNR to PyTorch dB", _parity(lambda p: decibels(p.psnr_db))),
@@ -25,13 +27,13 @@ def phone_columns() -> tuple[Column, ...]:
         Column("sustained s", _phone(lambda p: f"{p.sustained[-1].at_s:.0f}")),
         Column("ms at first", _phone(lambda p: milliseconds(p.sustained[0].median_ms))),
         Column("ms at last", _phone(lambda p: milliseconds(p.sustained[-1].median_ms))),
-        Column("thermal status", _phone(_hottest)),
+        Column("thermal status", _phone(_highest_thermal_status)),
         Column("battery mA", _phone(_current)),
     )
 
 
-def about(result: BenchResult) -> tuple[str, ...]:
-    """Below every table: machine and conditions first, then what the numbers mean."""
+def notes(result: BenchResult) -> tuple[str, ...]:
+    """Notes below every table: machine and conditions first, then what the numbers mean."""
     if phone_rows(result):
         return (_caption(result), *_conventions(result))
     return (caption(result), *conventions(result))
@@ -59,26 +61,26 @@ def _conventions(result: BenchResult) -> tuple[str, ...]:
         *lines,
         "Measured by the Android app. infer: the interpreter alone, buffer to buffer; deblur: "
         "packed pixels to packed pixels, one picture of the model's own size; load: file to ready.",
-        "GMACs: convolutions only, as the manifest tells; GFLOPs are twice that.",
+        "GMACs: convolutions only, from the manifest; GFLOPs are twice that.",
         "PSNR to PyTorch: of the golden picture, uint8 RGB, data range 255; residual SNR: on "
         "output - input, floats; largest difference: floats in [-1, 1].",
         "ms at first and at last: medians of the sustained run's first and last few seconds; "
-        "thermal status: the highest that Android told; battery mA: mean current, as the phone "
+        "thermal status: the highest that Android reported; battery mA: mean current, as the phone "
         "counts it.",
     )
 
 
-def _hottest(run: PhoneRun) -> str:
-    told = [s.thermal_status for s in run.sustained if s.thermal_status is not None]
-    if not told:
+def _highest_thermal_status(run: PhoneRun) -> str:
+    known = [s.thermal_status for s in run.sustained if s.thermal_status is not None]
+    if not known:
         return NONE
-    status = max(told)
+    status = max(known)
     return THERMAL[status] if 0 <= status < len(THERMAL) else str(status)
 
 
 def _current(run: PhoneRun) -> str:
-    told = [s.current_ua for s in run.sustained if s.current_ua is not None]
-    return f"{sum(told) / len(told) / 1000:.0f}" if told else NONE
+    known = [s.current_ua for s in run.sustained if s.current_ua is not None]
+    return f"{sum(known) / len(known) / 1000:.0f}" if known else NONE
 
 
 def _phone(write: Callable[[PhoneRun], str]) -> Callable[[Row], str]:

@@ -1,4 +1,4 @@
-"""Before, after, sharp and difference pictures for a report."""
+"""Writes the report's pictures: before, after, sharp and difference."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ...runtimes.pictures.metadata import Picture
 from ...runtimes.pictures.write import write_picture
 
 if TYPE_CHECKING:
-    from ..quality.measure import Shown
+    from ..quality.measure import ReportPicture
 
-# A faithful conversion differs by a step or two of 255, which nobody sees unamplified; the
-# distance to the sharp picture is larger by itself.
+# A good conversion differs by one or two levels of 255, invisible without amplification; the
+# distance to the sharp picture is larger.
 DRIFT_GAIN, SHARP_GAIN = 8, 2
 PER_PICTURE = 4  # before, after, sharp, difference
 
 
-def write_pictures(pictures: Sequence[Shown], folder: Path) -> list[Path]:
+def write_pictures(pictures: Sequence[ReportPicture], folder: Path) -> list[Path]:
     """Write four PNGs per picture into ``folder``: ``first_cat_before.png`` and so on.
 
     The difference is ``|after - PyTorch|`` amplified 8 times if PyTorch's output is known, else
@@ -32,19 +32,19 @@ def write_pictures(pictures: Sequence[Shown], folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for shown in pictures:
-        if shown.reference is not None:
-            kind, gain, other = "torch", DRIFT_GAIN, shown.reference
+    for picture in pictures:
+        if picture.reference is not None:
+            kind, gain, other = "torch", DRIFT_GAIN, picture.reference
         else:
-            kind, gain, other = "sharp", SHARP_GAIN, shown.sharp
+            kind, gain, other = "sharp", SHARP_GAIN, picture.sharp
         images = {
-            "1_before": shown.before,
-            "2_after": shown.after,
-            "3_sharp": shown.sharp,
-            f"4_difference_to_{kind}_x{gain}": amplified_difference(shown.after, other, gain),
+            "1_before": picture.before,
+            "2_after": picture.after,
+            "3_sharp": picture.sharp,
+            f"4_difference_to_{kind}_x{gain}": amplified_difference(picture.after, other, gain),
         }
         for name, pixels in images.items():
-            path = folder / f"{shown.role}_{slug(shown.name)}_{name}.png"
+            path = folder / f"{picture.role}_{slug(picture.name)}_{name}.png"
             write_picture(Picture(pixels), path)
             written.append(path)
     return written
@@ -57,5 +57,5 @@ def amplified_difference(first: np.ndarray, second: np.ndarray, gain: int) -> np
 
 
 def slug(name: str) -> str:
-    """A name as part of a file name: letters, digits, dots, dashes and underscores."""
+    """A name made safe for file names: letters, digits, dots, dashes and underscores."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"

@@ -1,4 +1,4 @@
-"""The results of README.md and docs/RESULTS.md, from the JSON files of ``benchmarks/results``.
+"""The tables of README.md and docs/RESULTS.md, from the JSON files of ``benchmarks/results``.
 
 Each file is what ``deblur-bench --json FILE`` wrote; its name says the condition, as in
 ``samples_736x1280_2threads_amd-epyc.json``.
@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..result import BenchResult, read_result
-from .cells import Column, caption, cost_columns, quality_columns
+from .captions import caption
+from .columns import Column, cost_columns, quality_columns
 from .formats.markdown import markdown_table
 
 _WANTED = (
@@ -28,7 +29,7 @@ _WANTED = (
     "drift: delta PSNR dB",
     "residual SNR dB",
 )
-# The README shows one size, and what decides.
+# The README shows one size and the deciding columns.
 _SUMMARY_FILES = "samples_*_736x1280_*.json"
 _SUMMARY = (
     "engine",
@@ -70,7 +71,9 @@ def _table(file: Path, wanted: tuple[str, ...]) -> str:
     result = read_result(file)
     failed = [row.engine for row in result.rows if row.error is not None]
     if failed:
-        raise ValueError(f"{file}: {failed[0]} failed there; measure again before publishing it")
+        raise ValueError(
+            f"{file}: {failed[0]} failed in this result; measure again before publishing it"
+        )
     rows = [row for row in result.rows if row.footprint is not None]
     blurry = next((row.quality for row in rows if row.quality is not None), None)
     lines = [f"{caption(result)}.", "", markdown_table(_columns(result, wanted), rows)]

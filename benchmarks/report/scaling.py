@@ -1,6 +1,6 @@
-"""A plot of time against pixels: whether the cost of an artifact grows linearly with them.
+"""Plots time against pixels: whether an artifact's cost grows linearly with them.
 
-Drawn by hand, as a plotting library would be a heavy thing to install for one picture.
+Drawn with Pillow, because a plotting library is a large dependency for one picture.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..result import BenchResult
-from .cells import caption, megapixels
+from .captions import caption
+from .number_format import megapixels
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -23,14 +24,14 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 90, 30, 70, 150  # margins around the axes
 _TICKS = 8
 _TEXT, _SMALL = 16, 13  # font sizes
 _INK, _GRID, _PAPER = "#222222", "#dddddd", "#ffffff"
-_COLOURS = (  # Okabe and Ito's, which people who see colours differently can tell apart
+_COLOURS = (  # Okabe and Ito's palette for colour-blind readers
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Point:
-    """A size: megapixels, and median and percentiles of `infer` in milliseconds."""
+    """One size: megapixels, and median and percentiles of `infer` in milliseconds."""
 
     megapixels: float
     median_ms: float
@@ -47,7 +48,7 @@ class Series:
 
 
 def scaling_series(result: BenchResult) -> tuple[Series, ...]:
-    """What there is to plot, in the order of the rows; nothing unless sizes were swept."""
+    """The series to plot, in the order of the rows; none unless sizes were swept."""
     if not result.conditions.sizes:
         return ()
     found: dict[str, list[Point]] = {}

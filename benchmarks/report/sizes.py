@@ -1,4 +1,4 @@
-"""What an app's user downloads: bytes of each target's file, by network."""
+"""Download sizes: bytes of each target's file, by network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def size_table(rows: Sequence[Row]) -> list[list[str]]:
     """Size by target, headings first; empty if no two targets were measured.
 
     MB are 10^6 bytes. A quantised or half-precision file also says how large it is next to the
-    float32 one of its format, if that was measured along.
+    float32 one of its format, if that was measured too.
     """
     sizes = {
         (row.target, row.backbone): row.footprint.bytes

@@ -1,4 +1,4 @@
-"""Make the sample pairs from their source photographs, as `samples.json` says.
+"""Makes the sample pairs from their source photographs, as `samples.json` describes.
 
     python -m edgedeblur.benchmarks.samples.make_samples SOURCES [--out FOLDER] [--only NAME ...]
 

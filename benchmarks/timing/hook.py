@@ -1,4 +1,4 @@
-"""Watching every call of `infer` that a runner's own `deblur` makes."""
+"""Intercepts every call of `infer` that a runner's `deblur` makes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ Infer = Callable[[np.ndarray], np.ndarray]
 
 
 @contextlib.contextmanager
-def tapped(runner: Runner, around: Callable[[Infer, np.ndarray], np.ndarray]) -> Generator[None]:
-    """Send the runner's `infer` through ``around(infer, image)`` inside the block.
+def intercept_infer(
+    runner: Runner, hook: Callable[[Infer, np.ndarray], np.ndarray]
+) -> Generator[None]:
+    """Inside the block, the runner's `infer` calls ``hook(infer, image)`` instead.
 
-    So `deblur` is measured as users call it, tiles and all, and not a copy of it.
+    So what is measured is `deblur` as users call it, with its tiles, and not a copy of it.
     """
     infer = runner.infer
     attributes = vars(runner)
-    attributes["infer"] = lambda image: around(infer, image)  # hides the class's method
+    attributes["infer"] = lambda image: hook(infer, image)  # shadows the class's method
     try:
         yield
     finally:

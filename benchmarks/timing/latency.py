@@ -1,4 +1,4 @@
-"""How long an artifact takes and how much memory its process needs."""
+"""Measures how long an artifact takes and how much memory its process needs."""
 
 from __future__ import annotations
 
@@ -16,86 +16,87 @@ import numpy as np
 from ...runtimes.base import Runner
 from ...runtimes.pictures.tiling import TilingOptions
 from ..result import Conditions, Latency, Samples, Spread
-from .hook import Infer, tapped
+from .hook import Infer, intercept_infer
 
 _NS_PER_MS = 1e6
 
 
 @dataclass(frozen=True)
-class Opening:
-    """What opening took: milliseconds, and the process's memory in bytes before it."""
+class LoadCost:
+    """Cost of opening an artifact: milliseconds, and the process's memory in bytes before it."""
 
     import_ms: float
     load_ms: float
     start_memory_bytes: int | None
 
 
-def timed_open(module: str, opener: Callable[[], Runner]) -> tuple[Runner, Opening]:
-    """Open an artifact, timing the import of its runtime's ``module`` apart from the opening."""
+def timed_open(module: str, open_runner: Callable[[], Runner]) -> tuple[Runner, LoadCost]:
+    """Open an artifact, timing the import of its runtime's ``module`` separately."""
     memory, _ = peak_memory()
     start = time.perf_counter_ns()
-    # Imported here so that load_ms is the file's share; a missing runtime is reported by the
-    # opener, whose message says how to install it.
+    # Imported here so that load_ms is the file's share; opening reports a missing runtime, and
+    # its message says how to install it.
     with contextlib.suppress(ImportError):
         importlib.import_module(module)
     imported = time.perf_counter_ns()
-    runner = opener()
+    runner = open_runner()
     opened = time.perf_counter_ns()
-    return runner, Opening(
+    return runner, LoadCost(
         (imported - start) / _NS_PER_MS, (opened - imported) / _NS_PER_MS, memory
     )
 
 
 def measure_latency(
-    runner: Runner, picture: np.ndarray, content: str, conditions: Conditions, opening: Opening
+    runner: Runner, picture: np.ndarray, content: str, conditions: Conditions, load_cost: LoadCost
 ) -> Latency:
     """Time `infer` and `deblur` on a picture; ValueError for no runs, or NaN from the artifact.
 
     Args:
         runner: Just opened, so that the first run is the first.
-        picture: uint8 (H, W, 3), RGB; cropped or continued by reflection.
+        picture: uint8 (H, W, 3), RGB; cropped or extended by reflection.
         content: Its name, for the result.
         conditions: Size (for artifacts of free size), protocol, runs and warm-up.
-        opening: From `timed_open`.
+        load_cost: From `timed_open`.
     """
     if conditions.runs < 1 or conditions.warmup < 0:
         raise ValueError(f"{conditions.runs} runs measure nothing; use --runs 1 or more")
     size = runner.size or conditions.size
-    first_ms, infer, gpu = _infer_times(runner, to_network(fit(picture, size)), conditions)
-    whole = fit(picture, picture_size(size, conditions.protocol))
-    ends = _end_to_end(runner, whole, conditions)
-    samples = dataclasses.replace(_samples(infer, ends), gpu=gpu)
+    image = to_network(crop_or_reflect(picture, size))
+    first_ms, infer, gpu = _infer_times(runner, image, conditions)
+    whole = crop_or_reflect(picture, picture_size(size, conditions.protocol))
+    deblur_runs = _end_to_end(runner, whole, conditions)
+    samples = dataclasses.replace(_samples(infer, deblur_runs), gpu=gpu)
     peak, method = peak_memory()
     return Latency(
         size=size,
         content=content,
         runs=conditions.runs,
         warmup=conditions.warmup,
-        import_ms=opening.import_ms,
-        load_ms=opening.load_ms,
+        import_ms=load_cost.import_ms,
+        load_ms=load_cost.load_ms,
         first_ms=first_ms,
         infer=spread(samples.infer),
         end_to_end=spread(samples.end_to_end),
         pre=spread(samples.pre),
         post=spread(samples.post),
         picture_size=(whole.shape[0], whole.shape[1]),
-        tiles=ends[0].tiles,
+        tiles=deblur_runs[0].tiles,
         peak_memory_bytes=peak,
-        start_memory_bytes=opening.start_memory_bytes,
+        start_memory_bytes=load_cost.start_memory_bytes,
         memory_method=method,
         round_medians_ms=(spread(samples.infer).median_ms,),
         samples=samples,
-        pictures_per_s=_rate(runner, whole, conditions),
+        pictures_per_s=_throughput(runner, whole, conditions),
         gpu=spread(gpu) if gpu else None,
         device_memory_bytes=runner.device_memory_bytes,
     )
 
 
-def _rate(runner: Runner, picture: np.ndarray, conditions: Conditions) -> float | None:
+def _throughput(runner: Runner, picture: np.ndarray, conditions: Conditions) -> float | None:
     """Pictures per second through `infer_many`; None unless throughput was asked for."""
     if conditions.hint != "throughput":
         return None
-    image = to_network(fit(picture, runner.size or conditions.size))
+    image = to_network(crop_or_reflect(picture, runner.size or conditions.size))
     for _ in runner.infer_many([image] * max(conditions.warmup, 1)):
         pass
     start = time.perf_counter()
@@ -116,8 +117,8 @@ def spread(times_ms: Sequence[float]) -> Spread:
     return Spread(float(median), float(p5), float(p95))
 
 
-def fit(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Crop (H, W, 3) at the top left to ``size``, or continue it by reflection."""
+def crop_or_reflect(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Crop (H, W, 3) at the top left to ``size``, or extend it by reflection."""
     cropped = picture[: size[0], : size[1]]
     missing = (size[0] - cropped.shape[0], size[1] - cropped.shape[1])
     padded = np.pad(cropped, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")
@@ -125,7 +126,7 @@ def fit(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def picture_size(size: tuple[int, int], protocol: str) -> tuple[int, int]:
-    """Size of a picture that one run of a network of ``size`` deblurs under a protocol."""
+    """Size of the picture that one run of a network of ``size`` deblurs, by protocol."""
     # `paper` always pads, also sides that fit: (side // 32 + 1) * 32. 720 becomes 736 there.
     return (size[0] - 16, size[1] - 16) if protocol == "paper" else size
 
@@ -137,7 +138,7 @@ def to_network(picture: np.ndarray) -> np.ndarray:
 
 
 def peak_memory() -> tuple[int | None, str]:
-    """Largest resident memory of this process so far in bytes, and where that was read."""
+    """Largest resident memory of this process so far, in bytes, and the counter it comes from."""
     status = Path("/proc/self/status")
     if status.exists():
         # Not ru_maxrss: Linux keeps it over fork and exec, so a worker would show its parent's.
@@ -179,14 +180,14 @@ def _end_to_end(runner: Runner, picture: np.ndarray, conditions: Conditions) -> 
     options = TilingOptions(protocol=conditions.protocol)
     calls: list[tuple[int, int]] = []
 
-    def around(infer: Infer, image: np.ndarray) -> np.ndarray:
+    def time_call(infer: Infer, image: np.ndarray) -> np.ndarray:
         start = time.perf_counter_ns()
         result = infer(image)
         calls.append((start, time.perf_counter_ns()))
         return result
 
     runs: list[_Run] = []
-    with tapped(runner, around):
+    with intercept_infer(runner, time_call):
         for _ in range(conditions.runs):
             calls.clear()
             start = time.perf_counter_ns()
@@ -198,12 +199,12 @@ def _end_to_end(runner: Runner, picture: np.ndarray, conditions: Conditions) -> 
     return runs
 
 
-def _samples(infer: tuple[float, ...], ends: Sequence[_Run]) -> Samples:
+def _samples(infer: tuple[float, ...], deblur_runs: Sequence[_Run]) -> Samples:
     return Samples(
         infer=infer,
-        end_to_end=tuple(run.total_ms for run in ends),
-        pre=tuple(run.pre_ms for run in ends),
-        post=tuple(run.total_ms - run.pre_ms - run.infer_ms for run in ends),
+        end_to_end=tuple(run.total_ms for run in deblur_runs),
+        pre=tuple(run.pre_ms for run in deblur_runs),
+        post=tuple(run.total_ms - run.pre_ms - run.infer_ms for run in deblur_runs),
     )
 
 

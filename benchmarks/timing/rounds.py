@@ -1,4 +1,4 @@
-"""Interleaved measuring: a machine that slows down meanwhile must slow all rows alike."""
+"""Interleaved rounds, so that a machine that slows down slows all rows alike."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def timed_rows(jobs: Sequence[Job], rounds: int, run: Callable[[Job], Row]) -> l
     Args:
         jobs: What to measure; a process each, in each round.
         rounds: How often. Bytes and operations are counted in the first round only.
-        run: Does one job.
+        run: Measures one job.
 
     Returns:
-        A row per job. One that failed takes no part in later rounds; what it has is kept.
+        A row per job. A row that failed takes no part in later rounds and keeps what it has.
     """
     rows = [run(job) for job in jobs]
     found = [[row.latency] if row.latency else [] for row in rows]
@@ -51,22 +51,22 @@ def pool(parts: Sequence[Latency]) -> Latency:
     device = [p.device_memory_bytes for p in parts if p.device_memory_bytes is not None]
     rates = [p.pictures_per_s for p in parts if p.pictures_per_s is not None]
 
-    def together(of: Callable[[Samples], tuple[float, ...]]) -> list[float]:
+    def pooled(of: Callable[[Samples], tuple[float, ...]]) -> list[float]:
         return [value for part in samples for value in of(part)]
 
-    gpu = together(lambda part: part.gpu)
+    gpu = pooled(lambda part: part.gpu)
     return dataclasses.replace(
         parts[0],
         runs=sum(part.runs for part in parts),
         import_ms=statistics.median(part.import_ms for part in parts),
         load_ms=statistics.median(part.load_ms for part in parts),
         first_ms=statistics.median(part.first_ms for part in parts),
-        infer=spread(together(lambda part: part.infer)),
+        infer=spread(pooled(lambda part: part.infer)),
         gpu=spread(gpu) if gpu else None,
         device_memory_bytes=max(device, default=None),
-        end_to_end=spread(together(lambda part: part.end_to_end)),
-        pre=spread(together(lambda part: part.pre)),
-        post=spread(together(lambda part: part.post)),
+        end_to_end=spread(pooled(lambda part: part.end_to_end)),
+        pre=spread(pooled(lambda part: part.pre)),
+        post=spread(pooled(lambda part: part.post)),
         peak_memory_bytes=max(memory, default=None),
         start_memory_bytes=max(start, default=None),
         pictures_per_s=statistics.median(rates) if rates else None,

@@ -1,9 +1,9 @@
-"""Where a .tflite file's time goes: each operator alone, in a file of its own.
+"""Profiles a .tflite file: times each operator alone, in a file of its own.
 
 LiteRT's Python interpreter has no profiler, and XNNPACK runs many operators as one. So every
-operator is cut out with its constants, given random input, and timed by itself. The sum differs
-from the whole file's time: alone, an operator's input is in no cache, and what XNNPACK fuses is
-apart; both are shown.
+operator is extracted with its constants and timed by itself on random input. The sum differs from
+the whole file's time: alone, an operator's input is in no cache, and what XNNPACK fuses runs
+separately. Both are shown.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...runtimes.console import DONE, console, print_json
 from ...runtimes.files import replacing
 from ...runtimes.run_tflite.runner import interpreters
 from ...runtimes.run_tflite.tflite_file import TfliteFile
-from ...runtimes.sdk_errors import native_silence
+from ...runtimes.sdk_errors import suppress_native_stderr
 
 _WARMUP = 2
 _SHOWN = 20
@@ -29,7 +29,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class OperatorTime:
-    """One operator: what it is, what it writes, and its median milliseconds alone."""
+    """One operator: its kind, the tensor it writes, and its median milliseconds alone."""
 
     kind: str
     name: str
@@ -51,7 +51,7 @@ class Profile:
 
     @property
     def sum_ms(self) -> float:
-        """All operators together."""
+        """Sum over all operators."""
         return sum(operator.median_ms for operator in self.operators)
 
 
@@ -78,11 +78,11 @@ def profile(
     file = TfliteFile(data, origin=str(path))
     whole, _ = _median_ms(data, threads, runs)
     times: list[OperatorTime] = []
-    widened = _widened(file)
+    dequantised = _dequantised_constants(file)
     for index, operator in enumerate(file.operators):
-        if _fed(file, operator, widened):
+        if _computed_inputs(file, operator, dequantised):
             written = int(operator.outputs[0])
-            median, delegated = _median_ms(alone(data, index), threads, runs)
+            median, delegated = _median_ms(single_operator(data, index), threads, runs)
             times.append(
                 OperatorTime(file.kind(operator), file.name(written), file.shape(written),
                              file.dtype(written), delegated, median)
@@ -91,13 +91,13 @@ def profile(
     return Profile(path.name, threads, runs, whole, tuple(times))
 
 
-def alone(data: bytes, index: int) -> bytes:
-    """The file with only the operator at ``index``, and what widens its constants."""
+def single_operator(data: bytes, index: int) -> bytes:
+    """The file reduced to the operator at ``index`` and the DEQUANTIZEs of its constants."""
     file = TfliteFile(data)
     operator = file.operators[index]
-    widened = _widened(file)
-    fed = _fed(file, operator, widened)
-    wanted = widened.intersection(operator.inputs)
+    dequantised = _dequantised_constants(file)
+    fed = _computed_inputs(file, operator, dequantised)
+    wanted = dequantised.intersection(operator.inputs)
     kept = [o for o in file.operators if o.outputs[0] in wanted]
     file.graph.operators = [*kept, operator]
     file.graph.inputs, file.graph.outputs = fed, [int(t) for t in operator.outputs]
@@ -105,8 +105,8 @@ def alone(data: bytes, index: int) -> bytes:
     return file.pack()
 
 
-def _widened(file: TfliteFile) -> set[int]:
-    """Constants that a DEQUANTIZE makes of others."""
+def _dequantised_constants(file: TfliteFile) -> set[int]:
+    """Tensors that a DEQUANTIZE computes from constants."""
     return {
         operator.outputs[0]
         for operator in file.operators
@@ -114,16 +114,16 @@ def _widened(file: TfliteFile) -> set[int]:
     }
 
 
-def _fed(file: TfliteFile, operator: Any, widened: set[int]) -> list[int]:  # noqa: ANN401
+def _computed_inputs(file: TfliteFile, operator: Any, dequantised: set[int]) -> list[int]:  # noqa: ANN401
     """The operator's inputs that are computed, not constant; each once."""
     inputs = dict.fromkeys(tensor for tensor in operator.inputs if tensor >= 0)
-    return [t for t in inputs if t not in widened and not file.is_constant(t)]
+    return [t for t in inputs if t not in dequantised and not file.is_constant(t)]
 
 
 def _median_ms(data: bytes, threads: int, runs: int) -> tuple[float, bool]:
     """Median milliseconds of a file on random input, and whether XNNPACK took all of it."""
     random = np.random.default_rng(0)
-    with native_silence():
+    with suppress_native_stderr():
         interpreter = interpreters().Interpreter(model_content=data, num_threads=threads)
         interpreter.allocate_tensors()
         names = [entry["op_name"] for entry in interpreter._get_ops_details()]

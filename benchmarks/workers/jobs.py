@@ -1,7 +1,7 @@
-"""One worker process per artifact: what it is told, and how its end is read.
+"""Starts one worker process per artifact, sends it its job and reads its row.
 
-A process each, because runtimes bring clashing OpenMP and protobuf libraries, because peak memory
-belongs to a process, and so that one that crashes does not take the others' numbers along.
+One process each, because runtimes load conflicting OpenMP and protobuf libraries, because peak
+memory is per process, and because a crash must not lose the other rows.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import NoReturn
 
 from ...runtimes.console import one_line
 from ..result import Conditions, Row, read_row
-from ..serialise import to_plain
+from ..serialise import to_json_types
 
-PROGRESS = "@progress "  # starts the lines on a worker's standard output that are ours
+PROGRESS = "@progress "  # prefix of the progress lines on a worker's standard output
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class PictureFiles:
-    """The files of one pair."""
+    """Paths of one pair: the blurry picture and its sharp ones."""
 
     name: str
     blurry: str
@@ -38,23 +38,24 @@ class PictureFiles:
 
 @dataclass(frozen=True)
 class Job:
-    """What one worker process is to measure.
+    """What one worker process measures.
 
     Attributes:
         engine: Path of the artifact or checkpoint.
-        label: What it is called in results.
+        label: Its name in results.
         conditions: Size, protocol, device, threads, runs.
         pictures: The pairs; the first one's content is used for latency.
         latency: Whether to measure time and memory.
         quality: Whether to score the pictures.
         footprint: Whether to count bytes, parameters and operations.
-        opener: How ``engine`` is opened if not by its suffix: a name of `openers.OPENERS`.
+        baseline_runtime: What opens ``engine``, by its name in `runners.BASELINE_RUNTIMES`; None:
+            the runner for its suffix.
         baseline: ``reference`` or ``stock`` if others are compared with this; see `result.Row`.
-        reference_norm: Norm mode of the PyTorch reference; None if this is no reference.
+        reference_norm: Norm mode if this is a PyTorch reference, else None.
         reference_size: The fixed (height, width) of the artifacts it is for, or None.
         reference_folder: Where its outputs are written (reference) or read (artifact).
-        reference_label: What the reference is called in results.
-        shown_folder: Where pictures for the report go; None for none.
+        reference_label: The reference's name in results.
+        pictures_folder: Where the report's pictures go; None without a report.
     """
 
     engine: str
@@ -64,28 +65,28 @@ class Job:
     latency: bool
     quality: bool
     footprint: bool = True
-    opener: str | None = None
+    baseline_runtime: str | None = None
     baseline: str | None = None
     reference_norm: str | None = None
     reference_size: tuple[int, int] | None = None
     reference_folder: str | None = None
     reference_label: str = ""
-    shown_folder: str | None = None
+    pictures_folder: str | None = None
 
 
 def run_job(job: Job, progress: Progress | None = None) -> Row:
-    """Measure in a fresh process.
+    """Measure one job in a fresh process.
 
     Returns:
         The worker's row. If the worker died, a row that holds only ``error``, with the signal or
         the last line it wrote.
     """
     with tempfile.TemporaryDirectory(prefix="edgedeblur-bench-") as folder:
-        answer = Path(folder) / "row.json"
-        complaints = Path(folder) / "stderr.txt"
-        with complaints.open("wb") as stderr:
+        row_path = Path(folder) / "row.json"
+        stderr_path = Path(folder) / "stderr.txt"
+        with stderr_path.open("wb") as stderr:
             process = subprocess.Popen(
-                worker_command(answer),
+                worker_command(row_path),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -94,34 +95,36 @@ def run_job(job: Job, progress: Progress | None = None) -> Row:
                 errors="replace",
             )
             try:
-                _talk(process, json.dumps(to_plain(job)), progress)
+                _exchange(process, json.dumps(to_json_types(job)), progress)
             finally:
-                # Reached with a live worker only when we are interrupted: take it along.
+                # The worker is still alive only if this process was interrupted.
                 if process.poll() is None:
                     process.kill()
                 code = process.wait()
-        said = complaints.read_text(encoding="utf-8", errors="replace")
+        stderr_text = stderr_path.read_text(encoding="utf-8", errors="replace")
         if os.environ.get("EDGEDEBLUR_DEBUG"):
-            sys.stderr.write(said)
-        if code == 0 and answer.exists():
-            return read_row(answer)
+            sys.stderr.write(stderr_text)
+        if code == 0 and row_path.exists():
+            return read_row(row_path)
     return Row(
         engine=job.label,
         is_reference=job.reference_norm is not None,
         baseline=job.baseline,
-        error=f"{job.label}: {death(code, said)}",
+        error=f"{job.label}: {exit_reason(code, stderr_text)}",
     )
 
 
-def worker_command(answer: Path) -> list[str]:
-    """The command line of a worker that writes its row to ``answer``."""
-    return module_command("worker", str(answer))
+def worker_command(row_path: Path) -> list[str]:
+    """The command line of a worker that writes its row to ``row_path``."""
+    return module_command(f"{__package__}.worker", str(row_path))
 
 
-# As `python -m MODULE`, which would put the folder that the user is in on the search path, first of
-# all: a file numpy.py there must not run in numpy's place. (Python has -P for this from 3.11 on.)
+# Like `python -m MODULE`, which however puts the current folder first on the search path: a file
+# numpy.py there must not run in numpy's place. (Python has -P for this from 3.11 on.)
 # Windows has no SIGHUP.
-_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+_EXIT_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 _AS_MODULE = (
     "import sys; sys.path[:] = [folder for folder in sys.path if folder]; "
     "import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
@@ -129,12 +132,12 @@ _AS_MODULE = (
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """The command line that runs a module of this room, with nothing imported from the cwd."""
-    return [sys.executable, "-c", _AS_MODULE, f"{__package__}.{module}", *arguments]
+    """The command line that runs a module, given by its full name; imports nothing from the cwd."""
+    return [sys.executable, "-c", _AS_MODULE, module, *arguments]
 
 
 @contextlib.contextmanager
-def ending_on_signals() -> Generator[None]:
+def exit_on_signals() -> Generator[None]:
     """While the block runs, SIGTERM and SIGHUP unwind the stack as Ctrl-C does.
 
     SystemExit with 128 + the signal's number. Otherwise they end this process where it stands, and
@@ -144,23 +147,23 @@ def ending_on_signals() -> Generator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ours = [s for s in _ENDING if signal.getsignal(s) is signal.SIG_DFL]
+    default = [s for s in _EXIT_SIGNALS if signal.getsignal(s) is signal.SIG_DFL]
 
-    def end(number: int, _frame: object) -> NoReturn:
-        for each in ours:
-            signal.signal(each, signal.SIG_IGN)  # a second one must not disturb the tidying
+    def unwind(number: int, _frame: object) -> NoReturn:
+        for each in default:
+            signal.signal(each, signal.SIG_IGN)  # a second one must not disturb the clean-up
         raise SystemExit(128 + number)
 
-    for each in ours:
-        signal.signal(each, end)
+    for each in default:
+        signal.signal(each, unwind)
     try:
         yield
     finally:
-        for each in ours:
+        for each in default:
             signal.signal(each, signal.SIG_DFL)
 
 
-def _talk(process: subprocess.Popen[str], job: str, progress: Progress | None) -> None:
+def _exchange(process: subprocess.Popen[str], job: str, progress: Progress | None) -> None:
     stdin, stdout = process.stdin, process.stdout
     assert stdin is not None  # both are pipes
     assert stdout is not None
@@ -168,7 +171,7 @@ def _talk(process: subprocess.Popen[str], job: str, progress: Progress | None) -
         stdin.write(job)
         stdin.close()
     except BrokenPipeError:
-        return  # it died at birth; its exit code says more than we could
+        return  # it ended before it read; its exit code says why
     with stdout:
         for line in stdout:
             if line.startswith(PROGRESS) and progress is not None:
@@ -177,8 +180,8 @@ def _talk(process: subprocess.Popen[str], job: str, progress: Progress | None) -
     process.wait()
 
 
-def death(code: int, said: str) -> str:
-    """Why a process of ours ended, in one line, from its exit code and standard error."""
+def exit_reason(code: int, stderr_text: str) -> str:
+    """Why a worker process failed, in one line, from its exit code and standard error."""
     if code < 0:
         try:
             name = signal.Signals(-code).name
@@ -188,9 +191,9 @@ def death(code: int, said: str) -> str:
         if name == "SIGKILL":
             hint = "; often the system's out-of-memory killer: try a smaller --size"
         return f"the measuring process was killed by {name}{hint}"
-    lines = [line for line in said.strip().splitlines() if line.strip()]
+    lines = [line for line in stderr_text.strip().splitlines() if line.strip()]
     last = one_line(ValueError(lines[-1])) if lines else "no message"
     return (
         f"the measuring process failed with exit code {code} ({last}); "
-        "EDGEDEBLUR_DEBUG=1 shows all it wrote"
+        "set EDGEDEBLUR_DEBUG=1 to see its whole output"
     )

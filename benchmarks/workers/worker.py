@@ -1,6 +1,6 @@
 """A worker process: reads one job from standard input, writes one row to the file it is given.
 
-Started by `jobs.run_job`; nothing here is for people.
+Started by `jobs.run_job`, not by users.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from ...runtimes.base import Runner
 from ...runtimes.console import USER_ERRORS, one_line
 from ...runtimes.files import sha256_of
 from ...runtimes.registry import open_runner, runtime_for
-from ..baselines.runners import OPENERS
+from ..baselines.runners import BASELINE_RUNTIMES
 from ..result import Row
-from ..serialise import build, to_plain
-from ..timing.latency import Opening, measure_latency, timed_open
+from ..serialise import from_json_types, to_json_types
+from ..timing.latency import LoadCost, measure_latency, timed_open
 from .jobs import PROGRESS, Job
 
 Phase = Callable[[Row], Row]
 
 
 def main() -> int:
-    """Do the job; an error meant for users becomes the row's ``error``."""
-    job = build(Job, json.loads(sys.stdin.read()), origin="job")
+    """Measure the job; an error meant for users becomes the row's ``error``."""
+    job = from_json_types(Job, json.loads(sys.stdin.read()), origin="job")
     row = measure(job)
-    Path(sys.argv[1]).write_text(json.dumps(to_plain(row), allow_nan=False), encoding="utf-8")
+    Path(sys.argv[1]).write_text(json.dumps(to_json_types(row), allow_nan=False), encoding="utf-8")
     return 0
 
 
 def measure(job: Job) -> Row:
-    """Open the artifact and run the phases; a failed phase ends the row, what it has is kept."""
+    """Open the artifact and run the phases; if one fails, the row keeps the earlier results."""
     row = Row(engine=job.label, is_reference=job.reference_norm is not None, baseline=job.baseline)
     try:
-        module = _module(job)
+        module = _runtime_module(job)
         reason = _cannot_run(job)
         if reason is not None:
-            return _unrun(job, row, reason)
-        runner, opening = timed_open(module, lambda: _open(job))
+            return _row_without_running(job, row, reason)
+        runner, load_cost = timed_open(module, lambda: _open(job))
         with runner:
             row = dataclasses.replace(
                 row,
@@ -55,7 +55,7 @@ def measure(job: Job) -> Row:
                 checkpoint_sha256=runner.manifest.checkpoint.sha256,
                 emulated=runner.emulated,
             )
-            for phase in _phases(job, runner, opening):
+            for phase in _phases(job, runner, load_cost):
                 row = phase(row)
     except USER_ERRORS as error:
         text = one_line(error)
@@ -65,14 +65,14 @@ def measure(job: Job) -> Row:
 
 
 def _cannot_run(job: Job) -> str | None:
-    """Why this machine cannot run the artifact; None for others and for what has an opener."""
-    if job.opener is not None or job.reference_norm is not None:
+    """Why this machine cannot run the artifact; None if it can, and for PyTorch and baselines."""
+    if job.baseline_runtime is not None or job.reference_norm is not None:
         return None
     return runtime_for(Path(job.engine)).runner.cannot_run()
 
 
-def _unrun(job: Job, row: Row, reason: str) -> Row:
-    """The row of an artifact that cannot run here: what its files tell, and no more."""
+def _row_without_running(job: Job, row: Row, reason: str) -> Row:
+    """The row of an artifact that cannot run here: only what its files hold."""
     path = Path(job.engine)
     runner = runtime_for(path).runner
     manifest = runner.read_manifest(path)
@@ -101,37 +101,39 @@ def _unrun(job: Job, row: Row, reason: str) -> Row:
 
 
 def _verification(manifest: Manifest) -> str:
-    """What the export found, in its own words."""
+    """What the manifest says about parity and int8 cost, in one sentence."""
     parity = manifest.parity
     if parity is None:
-        return "Its manifest tells no comparison with PyTorch"
+        return "Its manifest holds no comparison with PyTorch"
     what = parity.note or parity.ran_on
-    said = (
+    text = (
         f"Verified at export ({what}): PSNR to PyTorch {parity.psnr_db:.2f} dB, worst "
         f"{parity.worst_psnr_db:.2f} dB, residual SNR {parity.residual_snr_db:.2f} dB on "
         f"{parity.pictures} samples"
     )
     cost = manifest.quantisation
     if cost is not None:
-        said += f"; against sharp pictures {-cost.psnr_drop_db:+.3f} dB on {cost.pictures} samples"
-    return said
+        text += f"; against sharp pictures {-cost.psnr_drop_db:+.3f} dB on {cost.pictures} samples"
+    return text
 
 
-def _module(job: Job) -> str:
-    """What to import before opening; a missing file is told first, as its suffix may be, too."""
+def _runtime_module(job: Job) -> str:
+    """The runtime's package, imported before opening; a missing file is reported first."""
     if not Path(job.engine).exists():
         raise FileNotFoundError(f"{job.engine}: no such file; make one with deblur-export")
-    return OPENERS[job.opener].module if job.opener else runtime_for(Path(job.engine)).module
+    if job.baseline_runtime:
+        return BASELINE_RUNTIMES[job.baseline_runtime].module
+    return runtime_for(Path(job.engine)).module
 
 
 def _open(job: Job) -> Runner:
     conditions = job.conditions
-    if job.opener is not None:
-        opener = OPENERS[job.opener]
-        return opener.open(Path(job.engine), threads=conditions.threads, device=conditions.device)
+    if job.baseline_runtime is not None:
+        baseline = BASELINE_RUNTIMES[job.baseline_runtime]
+        return baseline.open(Path(job.engine), threads=conditions.threads, device=conditions.device)
     if job.reference_norm is None:
-        can = runtime_for(Path(job.engine)).runner.hints
-        hint = conditions.hint if conditions.hint in can else "latency"
+        hints = runtime_for(Path(job.engine)).runner.hints
+        hint = conditions.hint if conditions.hint in hints else "latency"
         return open_runner(
             job.engine, threads=conditions.threads, device=conditions.device, hint=hint
         )
@@ -146,11 +148,11 @@ def _open(job: Job) -> Runner:
     )
 
 
-def _phases(job: Job, runner: Runner, opening: Opening) -> list[Phase]:
-    """What to measure, in order.
+def _phases(job: Job, runner: Runner, load_cost: LoadCost) -> list[Phase]:
+    """The phases to run, in order.
 
-    Latency first: its peak memory must not hold what counting and comparing take. An emulated
-    artifact has none: neither time nor memory would be its own.
+    Latency is first, so that its peak memory does not include counting and comparing. An emulated
+    artifact has no latency: neither time nor memory would be the runtime's.
     """
 
     def latency(row: Row) -> Row:
@@ -158,7 +160,7 @@ def _phases(job: Job, runner: Runner, opening: Opening) -> list[Phase]:
 
         first = job.pictures[0]
         picture = read_rgb8(first.blurry)
-        measured = measure_latency(runner, picture, first.name, job.conditions, opening)
+        measured = measure_latency(runner, picture, first.name, job.conditions, load_cost)
         return dataclasses.replace(row, latency=measured)
 
     def footprint(row: Row) -> Row:
@@ -182,7 +184,7 @@ def _quality(job: Job, runner: Runner, row: Row) -> Row:
 
     folder = Path(job.reference_folder) if job.reference_folder else None
     is_reference = job.reference_norm is not None
-    gallery = Gallery() if job.shown_folder else None
+    gallery = Gallery() if job.pictures_folder else None
     measured = measure_quality(
         runner,
         job.pictures,
@@ -194,10 +196,10 @@ def _quality(job: Job, runner: Runner, row: Row) -> Row:
         gallery=gallery,
         progress=_report_progress,
     )
-    if gallery is not None and job.shown_folder is not None:
+    if gallery is not None and job.pictures_folder is not None:
         from ..report.pictures import write_pictures
 
-        write_pictures(gallery.pictures, Path(job.shown_folder))
+        write_pictures(gallery.pictures, Path(job.pictures_folder))
     return dataclasses.replace(row, quality=measured)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...runtimes.files import replacing
 from ...runtimes.optional import MissingDependencyError
-from ...runtimes.run_tensorrt.sdk import MODULES, TITLES, Complaints, load_sdk, version_numbers
+from ...runtimes.run_tensorrt.sdk import MODULES, TITLES, ErrorLog, load_sdk, version_numbers
 
 Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # min, opt, max
 _OLDEST = {"tensorrt": (10, 0), "rtx": (1, 0)}
@@ -73,19 +73,19 @@ def build_engine(
     """
     sdk = load_sdk(request.sdk)
     _check_version(sdk, request.sdk)
-    complaints = Complaints(sdk)
-    builder = sdk.Builder(complaints.logger)
+    error_log = ErrorLog(sdk)
+    builder = sdk.Builder(error_log.logger)
     network = builder.create_network(_strongly_typed(sdk))
-    _parse(sdk, network, data, complaints)
+    _parse(sdk, network, data, error_log)
     monitor = _monitor_class(sdk)(log)
     start = time.monotonic()
-    with _build_config(sdk, builder, network, request, complaints) as config:
+    with _build_config(sdk, builder, network, request, error_log) as config:
         config.progress_monitor = monitor
         plan = builder.build_serialized_network(network, config)
     if monitor.interrupted:
         raise KeyboardInterrupt
     if plan is None:
-        raise ValueError(_build_error(request, complaints.text()))
+        raise ValueError(_build_error(request, error_log.text()))
     version = f"{MODULES[request.sdk]} {sdk.__version__}"
     return BuiltEngine(bytes(memoryview(plan)), time.monotonic() - start, version)
 
@@ -105,8 +105,8 @@ def _strongly_typed(sdk: ModuleType) -> int:
     return 0 if flag is None else 1 << int(flag)
 
 
-def _parse(sdk: ModuleType, network: Any, data: bytes, complaints: Complaints) -> None:  # noqa: ANN401
-    parser = sdk.OnnxParser(network, complaints.logger)
+def _parse(sdk: ModuleType, network: Any, data: bytes, error_log: ErrorLog) -> None:  # noqa: ANN401
+    parser = sdk.OnnxParser(network, error_log.logger)
     if parser.parse(data):
         return
     reasons: list[str] = []
@@ -127,7 +127,7 @@ def _build_config(
     builder: Any,  # noqa: ANN401 - an object of the SDK
     network: Any,  # noqa: ANN401
     request: BuildRequest,
-    complaints: Complaints,
+    error_log: ErrorLog,
 ) -> Generator[Any]:
     """The builder's configuration; writes the timing cache back after the build."""
     config = builder.create_builder_config()
@@ -142,7 +142,7 @@ def _build_config(
         profile = builder.create_optimization_profile()
         profile.set_shape(network.get_input(0).name, *request.shapes)
         if config.add_optimization_profile(profile) < 0:
-            raise ValueError(f"optimisation profile {request.shapes}: {complaints.text()}")
+            raise ValueError(f"optimisation profile {request.shapes}: {error_log.text()}")
     if request.compute_capabilities:
         config.num_compute_capabilities = len(request.compute_capabilities)
         for index, word in enumerate(request.compute_capabilities):

@@ -21,7 +21,7 @@ from typing import Any
 
 from ...runtimes.run_tflite.runner import interpreters
 from ...runtimes.run_tflite.tflite_file import TfliteFile
-from ...runtimes.sdk_errors import native_silence
+from ...runtimes.sdk_errors import suppress_native_stderr
 
 DELEGATES = ("xnnpack", "gpu", "nnapi")
 _GPU = frozenset(
@@ -161,7 +161,7 @@ def _outside_xnnpack(file: TfliteFile, path: Path) -> set[int]:
     operator is outside all partitions if a partition or another outside operator reads its output
     and no partition produces it.
     """
-    with native_silence():
+    with suppress_native_stderr():
         interpreter = interpreters().Interpreter(model_path=str(path), num_threads=1)
         interpreter.allocate_tensors()
         details = interpreter._get_ops_details()

@@ -74,7 +74,7 @@ def use_depth_to_space(file: TfliteFile) -> None:
         if operator.builtinOptions.fusedActivationFunction:
             raise ValueError("the converter fused an activation into a pixel shuffle")
         operator.inputs = [operator.inputs[2]]
-        file.turn_into(operator, "DEPTH_TO_SPACE")
+        file.set_kind(operator, "DEPTH_TO_SPACE")
         operator.builtinOptions = file.schema.DepthToSpaceOptionsT()
         operator.builtinOptions.blockSize = 2
         operator.builtinOptionsType = file.schema.BuiltinOptions.DepthToSpaceOptions

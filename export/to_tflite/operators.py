@@ -14,7 +14,7 @@ from torch import nn
 from ...quantize.recipe import layer_name
 from ...runtimes.optional import require
 from ...runtimes.run_tflite.tflite_file import CONVOLUTIONS, TfliteFile
-from ...runtimes.sdk_errors import quiet_library
+from ...runtimes.sdk_errors import suppress_output
 from .depth_to_space import use_depth_to_space, with_depth_to_space
 from .io_types import NhwcWrapper, name_io
 
@@ -41,7 +41,7 @@ def to_operators(graph: Graph, size: tuple[int, int], *, levels: bool) -> Tflite
     """
     network = with_depth_to_space(graph.module)
     example = torch.zeros(1, *size, 3)
-    with quiet_library(), tempfile.TemporaryDirectory() as folder:
+    with suppress_output(), tempfile.TemporaryDirectory() as folder:
         litert = require("litert_torch", extra="tflite")
         converted = litert.convert(NhwcWrapper(network, levels=levels).eval(), (example,))
         path = Path(folder) / "network.tflite"
@@ -89,7 +89,7 @@ def _drop_half_pixel_centres(file: TfliteFile) -> None:
         if after[1] % before[1] or after[2] % before[2] or options.alignCorners:
             raise ValueError(f"the converter resizes {before} to {after}, not by a whole factor")
         kind = operator.builtinOptionsType
-        file.turn_into(operator, "RESIZE_NEAREST_NEIGHBOR")
+        file.set_kind(operator, "RESIZE_NEAREST_NEIGHBOR")
         options.halfPixelCenters = False
         operator.builtinOptions, operator.builtinOptionsType = options, kind
 

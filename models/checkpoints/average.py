@@ -1,4 +1,4 @@
-"""The mean of several checkpoints' weights, itself a checkpoint.
+"""Averages several checkpoints' weights into one checkpoint.
 
 Fine-tuned from one start, networks lie in one valley, and the mean of their weights is often better
 than each (Wortsman et al., "Model soups", ICML 2022). Of networks trained apart it is noise, so
@@ -30,14 +30,14 @@ def average_checkpoints(sources: Sequence[str], path: Path) -> None:
         OSError: the folder cannot be written, or the disk is full.
     """
     if len(sources) < 2:
-        raise ValueError("a mean is of two checkpoints or more; give --average another one")
+        raise ValueError("--average needs two checkpoints or more")
     checkpoints = [load_checkpoint(source) for source in sources]
     first = checkpoints[0]
     for other in checkpoints[1:]:
         if _kind(other) != _kind(first):
             raise ValueError(
                 f"{other.source}: {_kind(other)}, but {first.source}: {_kind(first)}; only "
-                "checkpoints of one network have a mean"
+                "checkpoints of the same network can be averaged"
             )
     mean = {name: _mean([c.state[name] for c in checkpoints]) for name in first.state}
     generator = generator_from(dataclasses.replace(first, state=mean))

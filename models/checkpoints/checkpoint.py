@@ -1,8 +1,8 @@
-"""Reading and writing checkpoints. They are untrusted: nothing in them is ever executed.
+"""Reads and writes checkpoints. They are untrusted: nothing in them is ever executed.
 
 Formats read: the released ``.h5`` (a ``torch.save`` of ``{"model": state_dict}``), plain state
-dicts (``.pth``, ``.pt``), and ``.safetensors``, which is also what is written. What a file may be
-is decided in `checkpoint_files`, what its tensors may be, here.
+dicts (``.pth``, ``.pt``), and ``.safetensors``, which is also what is written. `files` checks
+the file, this module the tensors.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _KNOWN_BY_TENSORS = ("mobilenet", "mobilenet_dsc")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights and what they are.
+    """Weights, and which network they belong to.
 
     Attributes:
         backbone: Found from the names of the tensors, or from the header.
         decoder_norm: ``batch`` or ``instance``, found from the names of the tensors.
         norm: The mode the weights were trained for: ``frozen`` or ``live``.
-        state: Name -> dense CPU tensor, float32 (int64 for ``num_batches_tracked``), in memory of
-            its own; aliases and wrapper prefixes removed.
+        state: Name -> dense CPU tensor, float32 (int64 for ``num_batches_tracked``), copied from
+            the file; aliases and wrapper prefixes removed.
         sha256: Of the file as read.
         source: ``zoo:<backbone>``, ``released``, or the file's path.
         metadata: Text stored in a ``.safetensors`` header; empty for other formats.
@@ -66,17 +66,18 @@ def load_checkpoint(source: str, *, backbone: str | None = None) -> Checkpoint:
 
     Args:
         source: A path, ``zoo:<backbone>``, or ``released`` (downloads ``fpn_mobilenet.h5``).
-        backbone: What the caller expects, if anything.
+        backbone: The expected backbone; None for any.
 
     Raises:
-        FileNotFoundError: nothing there.
+        FileNotFoundError: no such file.
         ValueError: truncated, not a checkpoint, holding code, another network's, another
-            backbone's, with missing, misshapen or odd tensors (sparse, quantised, integers, ...),
-            with NaN, with negative variances, or with a header that contradicts the tensors.
+            backbone's, with missing, misshapen or unsupported tensors (sparse, quantised,
+            integers, ...), with NaN, with negative variances, or with a header that
+            contradicts the tensors.
     """
     path = resolve_source(source)
     state, metadata = read_tensors(path)
-    state = _plain_names(state)
+    state = _without_wrapper_names(state)
     found = _recognise(state, metadata, path)
     if backbone is not None and backbone != found:
         raise ValueError(
@@ -143,8 +144,8 @@ def save_checkpoint(
         raise OSError(f"cannot write {path} ({error.strerror})") from error
 
 
-def _plain_names(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove DataParallel's prefix and the second names (``fpn.encK.*``) of backbone layers."""
+def _without_wrapper_names(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove DataParallel's prefix and the aliases (``fpn.encK.*``) of backbone layers."""
     names = [str(name) for name in state]
     prefix = _WRAPPER if names and all(name.startswith(_WRAPPER) for name in names) else ""
     plain = {str(name)[len(prefix) :]: tensor for name, tensor in state.items()}
@@ -169,15 +170,15 @@ def _recognise(state: Mapping[str, Any], metadata: Mapping[str, str], path: Path
 def _check_metadata(
     metadata: Mapping[str, str], found: Mapping[str, str], norm: str, path: Path
 ) -> None:
-    """The header must agree with what the tensors' names tell (``found``)."""
+    """Check that the header agrees with ``found``, which comes from the tensors' names."""
     from ..network.norm import NORM_MODES
 
     for key, actual in found.items():
-        said = metadata.get(key, actual)
-        if said != actual:
+        stated = metadata.get(key, actual)
+        if stated != actual:
             raise ValueError(
-                f"{path}: its header says {key} {shown(said, 40)!r}, but its tensors are those of "
-                f"{actual!r}; save it again with the right header"
+                f"{path}: its header says {key} {shown(stated, 40)!r}, but its tensors are those "
+                f"of {actual!r}; save it again with the right header"
             )
     if norm not in NORM_MODES:
         raise ValueError(
@@ -187,7 +188,7 @@ def _check_metadata(
 
 
 def _checked_tensors(checkpoint: Checkpoint, path: Path) -> dict[str, Tensor]:
-    """All tensors that the network has, none more, as `Checkpoint.state` promises them."""
+    """Exactly the network's tensors, checked, as `Checkpoint.state` describes."""
     generator = build_generator(
         checkpoint.backbone,
         decoder_norm=checkpoint.decoder_norm,
@@ -199,7 +200,7 @@ def _checked_tensors(checkpoint: Checkpoint, path: Path) -> dict[str, Tensor]:
     if missing or extra:
         raise ValueError(
             f"{path}: not a complete {checkpoint.backbone} checkpoint "
-            f"(missing: {_some(missing)}; unknown: {_some(extra)})"
+            f"(missing: {_first_names(missing)}; unknown: {_first_names(extra)})"
         )
     return {
         name: _checked_tensor(checkpoint.state[name], name, shape, path)
@@ -212,14 +213,14 @@ def _checked_tensor(tensor: object, name: str, shape: tuple[int, ...], path: Pat
 
     counter = name.endswith("num_batches_tracked")
     allowed = (torch.int64,) if counter else (torch.float32, torch.float16, torch.bfloat16)
-    # Subclasses may do anything in place of the operations below.
+    # Subclasses may override the operations below.
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter):
         raise ValueError(f"{path}: {name} is of type {type(tensor).__name__}, not a plain tensor")
     assert isinstance(tensor, torch.Tensor)
-    if oddity := _oddity(tensor, allowed):
+    if unsupported := _unsupported_kind(tensor, allowed):
         kinds = ", ".join(str(kind).removeprefix("torch.") for kind in allowed)
         raise ValueError(
-            f"{path}: {name} is {oddity}; only dense tensors of {kinds} are read here, "
+            f"{path}: {name} is {unsupported}; only dense tensors of {kinds} are supported, "
             "so convert it and save it again"
         )
     if tuple(tensor.shape) != shape:
@@ -233,8 +234,8 @@ def _checked_tensor(tensor: object, name: str, shape: tuple[int, ...], path: Pat
     return tensor.detach().to(wanted, copy=True, memory_format=torch.contiguous_format)
 
 
-def _oddity(tensor: Tensor, allowed: tuple[torch.dtype, ...]) -> str | None:
-    """What keeps a tensor from being dense numbers of an allowed type on the CPU."""
+def _unsupported_kind(tensor: Tensor, allowed: tuple[torch.dtype, ...]) -> str | None:
+    """Why a tensor is not a dense CPU tensor of an allowed type; None if it is."""
     import torch
 
     if tensor.is_nested:
@@ -250,6 +251,6 @@ def _oddity(tensor: Tensor, allowed: tuple[torch.dtype, ...]) -> str | None:
     return None
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     first = ", ".join(shown(name, 60) for name in names[:3])
     return f"{first} and {len(names) - 3} more" if len(names) > 3 else first or "none"

@@ -1,4 +1,4 @@
-"""A trained separable network as the start of a dense one: the same function, more freedom.
+"""Converts a trained separable network into a dense one that computes the same function.
 
 Nothing stands between the depthwise and the pointwise half of a separable convolution, so the two
 are one dense 3x3 with the kernel W[o, i] = P[o, i] * D[i]; bias and all other tensors are kept.
@@ -16,7 +16,7 @@ _DEPTHWISE, _POINTWISE = ".depthwise.weight", ".pointwise."
 
 
 def can_become(found: str, wanted: str) -> bool:
-    """Whether a generator of backbone ``found`` holds a start for one of ``wanted``."""
+    """Whether weights of backbone ``found`` can initialise one of ``wanted``."""
     before, after = get_backbone(found), get_backbone(wanted)
     alike = (before.stages, before.channels) == (after.stages, after.channels)
     return before.separable and not after.separable and alike

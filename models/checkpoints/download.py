@@ -1,4 +1,4 @@
-"""Downloads pinned files: resumable, and checked by size and hash before anybody uses them."""
+"""Downloads pinned files: resumable, and checked by size and hash."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _TIMEOUT_S = 30.0
 _WEB_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|body|\?xml|!--)", re.I)
 
 
-class _UnfitError(OSError):
-    """An address gave something that is not the file; the next address may."""
+class _WrongContentError(OSError):
+    """An address returned something that is not the file; try the next."""
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """The pinned file, where its bytes gather, and how to ask for them."""
+class _PinnedFile:
+    """The pinned file's size and hash, its partial file, and how to request it."""
 
     part: Path
     size_bytes: int
@@ -42,14 +42,14 @@ def download(
     timeout_s: float = _TIMEOUT_S,
     progress: Progress | None = None,
 ) -> None:
-    """Bring a file of known size and hash to ``target``; nothing happens if it is there already.
+    """Download a file of known size and hash to ``target``, unless it exists already.
 
-    Addresses are tried in order. What came before a connection broke waits in ``<target>.part``
-    to be continued; should the whole be wrong then, the same address is asked from the start.
+    Addresses are tried in order. After a broken connection, ``<target>.part`` keeps the bytes, and
+    the next try resumes there; if the whole file is then wrong, it is fetched from the start.
 
     Raises:
         ValueError: ``target`` exists and is not the pinned file.
-        OSError: no address gave the file; the message tells what each one answered.
+        OSError: no address returned the file; the message has each one's error.
     """
     if target.exists():
         if not _is_pinned(target, size_bytes, sha384):
@@ -57,12 +57,12 @@ def download(
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    wanted = _Wanted(part, size_bytes, sha384, timeout_s, progress)
+    wanted = _PinnedFile(part, size_bytes, sha384, timeout_s, progress)
     answers: list[str] = []
     for address in addresses:
         try:
             while not _fetch_pinned(address, wanted):
-                pass  # what was there before was wrong; once more, from the start
+                pass  # the resumed bytes were wrong; again, from the start
         except (OSError, HTTPException, ValueError) as error:
             answers.append(f"{address}: {getattr(error, 'reason', None) or error}")
         else:
@@ -79,23 +79,23 @@ def looks_like_web_page(start: bytes) -> bool:
     return _WEB_PAGE.match(start) is not None
 
 
-def _fetch_pinned(address: str, wanted: _Wanted) -> bool:
-    """Complete the part; False if the bytes it already had were wrong and are deleted now.
+def _fetch_pinned(address: str, wanted: _PinnedFile) -> bool:
+    """Complete the partial file; False if its earlier bytes were wrong, which deletes it.
 
     Raises:
-        _UnfitError: the address itself gave something else; that is deleted, too.
+        _WrongContentError: the address returned another file, which is deleted too.
     """
-    begun_before = _fetch(address, wanted, _leftover(wanted))
+    begun_before = _fetch(address, wanted, _resumable_bytes(wanted))
     if _is_pinned(wanted.part, wanted.size_bytes, wanted.sha384):
         return True
     wanted.part.unlink()
     if not begun_before:
-        raise _UnfitError("the content's SHA-384 is not the pinned one")
+        raise _WrongContentError("the content's SHA-384 is not the pinned one")
     return False
 
 
-def _leftover(wanted: _Wanted) -> int:
-    """Bytes of an earlier try worth continuing; anything else is deleted."""
+def _resumable_bytes(wanted: _PinnedFile) -> int:
+    """Bytes of an earlier try that can be resumed; deletes anything else."""
     if not wanted.part.exists():
         return 0
     with wanted.part.open("rb") as stream:
@@ -107,8 +107,8 @@ def _leftover(wanted: _Wanted) -> int:
     return have
 
 
-def _fetch(address: str, wanted: _Wanted, have: int) -> bool:
-    """Bring the part from ``have`` bytes to all of them; whether the first ``have`` stayed."""
+def _fetch(address: str, wanted: _PinnedFile, have: int) -> bool:
+    """Fetch the bytes from ``have`` on; whether the server resumed there."""
     if have == wanted.size_bytes:
         return True
     headers = {"User-Agent": "edgedeblur"}
@@ -118,33 +118,33 @@ def _fetch(address: str, wanted: _Wanted, have: int) -> bool:
     opened = urllib.request.urlopen(request, timeout=wanted.timeout_s)
     with cast("HTTPResponse", opened) as answer:
         if answer.headers.get_content_type() == "text/html":
-            raise _UnfitError("answered with a web page instead of the file")
+            raise _WrongContentError("answered with a web page instead of the file")
         if answer.status != 206:  # the server ignored the range: start over
             have = 0
         elif _range_start(answer) != have:
-            raise _UnfitError(f"sent another part than the one from byte {have} on")
+            raise _WrongContentError(f"sent another part than the one from byte {have} on")
         declared = answer.headers.get("Content-Length")
         if declared is not None and have + int(declared) != wanted.size_bytes:
             offered = have + int(declared)
-            raise _UnfitError(f"offers {offered} bytes, expected {wanted.size_bytes}")
+            raise _WrongContentError(f"offers {offered} bytes, expected {wanted.size_bytes}")
         arrived = _append(answer, wanted, have)
     if arrived > wanted.size_bytes:
         wanted.part.unlink()  # the next address must not continue it
-        raise _UnfitError(f"sent more than the expected {wanted.size_bytes} bytes")
+        raise _WrongContentError(f"sent more than the expected {wanted.size_bytes} bytes")
     if arrived < wanted.size_bytes:
-        raise _UnfitError(f"broke off after {arrived} of {wanted.size_bytes} bytes")
+        raise _WrongContentError(f"broke off after {arrived} of {wanted.size_bytes} bytes")
     return have > 0
 
 
-def _append(answer: HTTPResponse, wanted: _Wanted, have: int) -> int:
-    """Write the body behind the ``have`` bytes that are there.
+def _append(answer: HTTPResponse, wanted: _PinnedFile, have: int) -> int:
+    """Append the response body to the ``have`` earlier bytes.
 
     Returns:
         How many bytes there are now; more than wanted if the server does not stop in time.
     """
     block = answer.read(_BLOCK)
     if have == 0 and looks_like_web_page(block):
-        raise _UnfitError("answered with a web page instead of the file")
+        raise _WrongContentError("answered with a web page instead of the file")
     with wanted.part.open("ab" if have else "wb") as stream:
         while block and have <= wanted.size_bytes:
             stream.write(block)
@@ -156,7 +156,7 @@ def _append(answer: HTTPResponse, wanted: _Wanted, have: int) -> int:
 
 
 def _range_start(answer: HTTPResponse) -> int:
-    """First byte of a 206 answer (``Content-Range: bytes 100-199/200``), -1 if it says none."""
+    """First byte of a 206 answer (``Content-Range: bytes 100-199/200``), -1 if it states none."""
     words = (answer.headers.get("Content-Range") or "").split()
     start = words[1].partition("-")[0] if len(words) == 2 else ""
     return int(start) if start.isdigit() else -1

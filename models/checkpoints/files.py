@@ -1,7 +1,7 @@
-"""Reading weight files that nobody vouches for: what a file is, and the tensors it holds.
+"""Reads untrusted weight files: detects the format, then reads the tensors.
 
-A file is recognised by its content before any reader sees it, so that a sign-in page or another
-framework's file is called what it is. Nothing in a file is ever executed.
+The format is detected from the content before any reader opens the file, so that the message can
+name a sign-in page or another framework's file. Nothing in a file is ever executed.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _HOW_TO_SAVE = "save the network's state_dict with torch.save (.pth), or as .saf
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Name -> whatever the file holds under it (not checked to be a tensor), and its metadata.
+    """Read a file: name -> value (not yet checked to be a tensor), and its metadata.
 
     Raises:
         ValueError: not a file of these formats, damaged, under another format's suffix, or
-            holding Python objects, which are never made.
+            holding Python objects, which are never created.
         OSError: it cannot be read.
     """
     suffix, content = path.suffix.lower(), _content(path)
@@ -54,13 +54,13 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def shown(text: object, limit: int = 120) -> str:
-    """A foreign text as it may stand in a message: printable, one line, not longer than that."""
+    """Text from a file, made safe for messages: printable, one line, at most ``limit`` long."""
     plain = "".join(c if c.isprintable() else "?" for c in str(text))
     return plain if len(plain) <= limit else plain[: limit - 3] + "..."
 
 
 def _content(path: Path) -> str:
-    """``safetensors``, ``torch``, or what else the file seems to be, as the end of a sentence."""
+    """``safetensors``, ``torch``, or what else the file looks like, as the end of a sentence."""
     with path.open("rb") as stream:
         start = stream.read(_START)
     length = int.from_bytes(start[:8], "little")
@@ -72,7 +72,7 @@ def _content(path: Path) -> str:
         if _LEGACY_MAGIC in start[:64]:
             return _TORCH
         return f"looks like a plain pickle, which could run code when read; {_HOW_TO_SAVE}"
-    return _foreign_content(start)
+    return _other_content(start)
 
 
 def _zip_content(path: Path) -> str:
@@ -88,7 +88,7 @@ def _zip_content(path: Path) -> str:
     return _TORCH
 
 
-def _foreign_content(start: bytes) -> str:
+def _other_content(start: bytes) -> str:
     if not start:
         return "the file is empty; fetch it again"
     if looks_like_web_page(start):
@@ -117,7 +117,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
             metadata = stream.metadata() or {}
             return {name: stream.get_tensor(name) for name in stream.keys()}, metadata  # noqa: SIM118
     except Exception as error:
-        # Besides SafetensorError, types that torch lacks raise what they like.
+        # Besides SafetensorError, types that torch lacks raise other exceptions.
         message = (
             f"{path}: not a whole .safetensors file ({_reason(error)}); fetch or save it again"
         )
@@ -129,10 +129,10 @@ def _read_torch(path: Path) -> dict[str, Any]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about kinds of tensors that are refused later
+            warnings.simplefilter("ignore")  # about tensors that are refused later
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # A damaged pickle can raise anything at all, and none of it is our fault.
+        # A damaged pickle can raise any exception.
         raise ValueError(f"{path}: {_refusal(error)}") from error
     for key in ("model", "state_dict"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -154,7 +154,7 @@ def _refusal(error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
-    # torch wraps the unpickler's reason into advice to load without protection: not to be shown.
+    # torch wraps the reason into advice to load without protection, which must not be shown.
     text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
     first = (text.splitlines() or [""])[0].split(". ")[0].rstrip(".")
     return shown(first or type(error).__name__)

@@ -1,4 +1,4 @@
-"""Where checkpoints come from: the shipped zoo, a file, or the released weights' addresses."""
+"""Sources of checkpoints: the shipped zoo, a file, or the released weights' addresses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ZOO = Path(__file__).parent.parent / "zoo"
 
 @dataclass(frozen=True)
 class ReleasedFile:
-    """A file that others published, pinned by size and hash."""
+    """A published file, pinned by size and hash."""
 
     name: str
     addresses: tuple[str, ...]
@@ -41,7 +41,7 @@ RELEASED = ReleasedFile(
 
 
 def zoo_path(backbone: str) -> Path:
-    """Where the shipped checkpoint of a backbone lies, or would lie."""
+    """The path of a backbone's shipped checkpoint, whether or not it exists."""
     return _ZOO / f"{backbone}.safetensors"
 
 
@@ -60,7 +60,7 @@ def default_source(backbone: str) -> str:
 
 
 def resolve_source(source: str, *, progress: Progress | None = None) -> Path:
-    """The file behind a source; ``released`` is downloaded into the cache if it is not there.
+    """The file of a source; ``released`` is downloaded into the cache if it is not there.
 
     Raises:
         FileNotFoundError: no such file or zoo entry.
@@ -76,7 +76,7 @@ def resolve_source(source: str, *, progress: Progress | None = None) -> Path:
         path = zoo_path(source.removeprefix("zoo:"))
         if not path.exists():
             shipped = ", ".join(f"zoo:{p.stem}" for p in sorted(_ZOO.glob("*.safetensors")))
-            raise FileNotFoundError(f"{source}: not shipped; there is {shipped or 'none'}")
+            raise FileNotFoundError(f"{source}: not shipped; available: {shipped or 'none'}")
         return path
     path = Path(source)
     if not path.is_file():

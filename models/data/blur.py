@@ -1,4 +1,4 @@
-"""Motion blur made from sharp pictures: camera-shake trajectories, and averaged video frames.
+"""Synthesises motion blur: camera-shake trajectories, and averaged video frames.
 
 Trajectories follow DeblurGAN (Kupyn et al., "DeblurGAN: Blind Motion Deblurring Using Conditional
 Adversarial Networks", CVPR 2018, section 4, algorithm 1), which builds on Boracchi and Foi 2012.
@@ -29,7 +29,7 @@ GAMMA = 2.2
 
 @dataclass(frozen=True)
 class Shake:
-    """How a hand moves, in the parameters of DeblurGAN's algorithm 1 (all unitless).
+    """Camera shake: the parameters of DeblurGAN's algorithm 1 (all unitless).
 
     `inertia` pulls the path back to its start, `gaussian` jitters the direction, `impulse` sets
     how often the hand jerks nearly backwards, and `scale` (the paper's p_s) scales all three.
@@ -42,7 +42,7 @@ class Shake:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Shake:
-        """A hand with the paper's ranges: inertia and gaussian U(0, 0.7), impulse U(0, 0.2)."""
+        """Draw from the paper's ranges: inertia and gaussian U(0, 0.7), impulse U(0, 0.2)."""
         return cls(rng.uniform(0.0, 0.7), rng.uniform(0.0, 0.7), rng.uniform(0.0, 0.2))
 
 
@@ -65,7 +65,7 @@ def trajectory(
     shake = Shake.draw(rng) if shake is None else shake
     step_px = length_px / (steps - 1)
     direction = complex(np.exp(1j * rng.uniform(0.0, 2 * math.pi)))
-    # Drawn at once and whatever they decide: a seed uses up the same numbers at any length.
+    # Drawn at once, whether used or not: a seed consumes the same numbers at any length.
     jitter = rng.standard_normal((steps, 2)) @ np.array([1, 1j])
     jerks = rng.random(steps) < shake.impulse * shake.scale
     turns = np.exp(1j * (math.pi + rng.standard_normal(steps) - 0.5))
@@ -207,7 +207,7 @@ def add_noise_and_jpeg(
     noise_std: float = 1.0,
     jpeg_quality: int | None = None,
 ) -> Picture:
-    """What a camera adds after the blur: Gaussian noise, then JPEG if a quality is given.
+    """Add what a camera adds after the blur: Gaussian noise, then JPEG if a quality is given.
 
     `image`: uint8 RGB. `noise_std`: standard deviation in steps of [0, 255], after the tone curve,
     independent per value. `jpeg_quality`: 1 to 100. Returns uint8 RGB.
@@ -223,11 +223,11 @@ def add_noise_and_jpeg(
         raise ValueError(f"jpeg_quality is {jpeg_quality}; it must be 1 to 100")
     noisy = image + noise_std * rng.standard_normal(image.shape)
     result = np.rint(np.clip(noisy, 0, 255)).astype(np.uint8)
-    return result if jpeg_quality is None else through_jpeg(result, jpeg_quality)
+    return result if jpeg_quality is None else jpeg_round_trip(result, jpeg_quality)
 
 
-def through_jpeg(image: Picture, quality: int) -> Picture:
-    """What is left of a uint8 RGB picture after JPEG of that quality (1 to 100)."""
+def jpeg_round_trip(image: Picture, quality: int) -> Picture:
+    """Encode a uint8 RGB picture as JPEG of that quality (1 to 100), and decode it."""
     bgr = np.ascontiguousarray(image[..., ::-1])
     _, coded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)

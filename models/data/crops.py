@@ -1,4 +1,4 @@
-"""The same crop out of a blurry and a sharp picture. Shapes: H, W = pixels, 3 = RGB."""
+"""Cuts the same crop out of a blurry and a sharp picture. Shapes: H, W = pixels, 3 = RGB."""
 
 from __future__ import annotations
 

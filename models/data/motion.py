@@ -1,6 +1,6 @@
-"""Motion blur that differs from place to place, made while training from one sharp picture.
+"""Synthesises spatially varying motion blur from one sharp picture, while training.
 
-An exposure is a row of moments; at each the camera has moved, rolled and come nearer a little, and
+An exposure is a sequence of moments; at each the camera has moved, rolled and zoomed a little, and
 a part of the scene may move by itself. The moments' pictures are averaged, in linear light or in
 the tone curve's values (GOPRO_Large offers both and its benchmark uses the latter; Nah et al.,
 "Deep Multi-scale Convolutional Neural Network for Dynamic Scene Deblurring", CVPR 2017). The
@@ -18,27 +18,27 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .blur import GAMMA, Floats, Picture, Shake, through_jpeg, trajectory
+from .blur import GAMMA, Floats, Picture, Shake, jpeg_round_trip, trajectory
 
 _SHAKE_STEPS = 200  # `Shake.scale` is per step: 0.01 here bends a path as 0.001 does in 2000 steps
 _SHAKE_SCALE = 0.01
 _MOST_MOMENTS = 25
-_FROM_GAMMA = ((np.arange(256) / 255.0) ** GAMMA).astype(np.float32)
-_PLAIN = (np.arange(256) / 255.0).astype(np.float32)
+_TO_LINEAR = ((np.arange(256) / 255.0) ** GAMMA).astype(np.float32)
+_TO_UNIT = (np.arange(256) / 255.0).astype(np.float32)
 Values = npt.NDArray[np.float32]
 Pose = Callable[[int], Values]
 
 
 @dataclass(frozen=True)
 class Motion:
-    """What blurs look like: ranges to draw from. Shares are probabilities in [0, 1].
+    """The distribution of blurs: ranges to draw from. Shares are probabilities in [0, 1].
 
     Lengths are pixels of path at the crop's centre, drawn evenly in their logarithm.
     """
 
     length_min_px: float = 3.0
     length_max_px: float = 40.0
-    still_share: float = 0.05  # pairs without motion: the network must leave them alone
+    still_share: float = 0.05  # pairs without motion: the network must not change them
     shake_share: float = 0.3  # the rest move smoothly
     roll_max_deg: float = 1.5
     zoom_max: float = 0.015
@@ -83,9 +83,9 @@ def blurred_crop(
     )
     sharp = _cut(picture, top, left, size)
     if rng.random() < motion.still_share:
-        return _degraded(rng, sharp.copy(), motion), sharp
+        return _with_noise_and_jpeg(rng, sharp.copy(), motion), sharp
     blurry = _exposure(rng, picture, (top, left), size, motion)
-    return _degraded(rng, blurry, motion), sharp
+    return _with_noise_and_jpeg(rng, blurry, motion), sharp
 
 
 def _resized(rng: np.random.Generator, picture: Picture, motion: Motion) -> Picture:
@@ -124,11 +124,11 @@ def _exposure(
             total += _warp(scene, camera(moment), shape)
     else:
         mask = _mask(rng, scene.shape[:2], offset, size)
-        thing = _pose(rng, other_length, moments, size, offset, motion)
+        moving = _pose(rng, other_length, moments, size, offset, motion)
         for moment in range(moments):
-            cover = _warp(mask, thing(moment), shape)[..., None]
+            cover = _warp(mask, moving(moment), shape)[..., None]
             behind = _warp(scene, camera(moment), shape)
-            total += behind + cover * (_warp(scene, thing(moment), shape) - behind)
+            total += behind + cover * (_warp(scene, moving(moment), shape) - behind)
     total *= 1.0 / moments
     if linear:
         total = total ** np.float32(1 / GAMMA)
@@ -152,11 +152,11 @@ def _scene(
     *,
     linear: bool,
 ) -> tuple[Values, tuple[float, float]]:
-    """What the exposure can see, as float32, and the crop's corner (x, y) in it."""
+    """The part of the picture that the exposure reaches, float32, and the crop's (x, y) in it."""
     margin = math.ceil(length_px) + 2
     top, left = max(corner[0] - margin, 0), max(corner[1] - margin, 0)
     bottom, right = corner[0] + size[0] + margin, corner[1] + size[1] + margin
-    seen = (_FROM_GAMMA if linear else _PLAIN)[picture[top:bottom, left:right]]
+    seen = (_TO_LINEAR if linear else _TO_UNIT)[picture[top:bottom, left:right]]
     return np.ascontiguousarray(seen), (corner[1] - left, corner[0] - top)
 
 
@@ -222,7 +222,7 @@ def _mask(
     offset: tuple[float, float],
     size: tuple[int, int],
 ) -> Values:
-    """Where the scene moves by itself: one soft-edged polygon that meets the crop, in [0, 1]."""
+    """Mask, in [0, 1], of the part that moves by itself: a soft-edged polygon meeting the crop."""
     corners = int(rng.integers(4, 9))
     angles = np.sort(rng.uniform(0, 2 * math.pi, corners))
     radius = rng.uniform(0.15, 0.6, corners) * min(size)
@@ -235,7 +235,7 @@ def _mask(
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), 1.0), dtype=np.float32)
 
 
-def _degraded(rng: np.random.Generator, blurry: Picture, motion: Motion) -> Picture:
+def _with_noise_and_jpeg(rng: np.random.Generator, blurry: Picture, motion: Motion) -> Picture:
     noise = rng.uniform(0, motion.noise_max) if rng.random() < motion.noise_share else 0.0
     quality = None
     if rng.random() < motion.jpeg_share:
@@ -245,4 +245,4 @@ def _degraded(rng: np.random.Generator, blurry: Picture, motion: Motion) -> Pict
     # Single precision: half the time of `blur.add_noise_and_jpeg`, which counts while training.
     grain = rng.standard_normal(blurry.shape, dtype=np.float32)
     noisy = np.rint(np.clip(blurry + np.float32(noise) * grain, 0, 255)).astype(np.uint8)
-    return noisy if quality is None else through_jpeg(noisy, quality)
+    return noisy if quality is None else jpeg_round_trip(noisy, quality)

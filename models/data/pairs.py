@@ -1,4 +1,4 @@
-"""Pairs of blurry and sharp pictures on disk, and how two folders are matched.
+"""Pairs of blurry and sharp pictures on disk, matched by file name.
 
 A blurry and a sharp file belong together when their names agree without the suffix, so
 `000001.png` goes with `000001.jpg`.
@@ -17,7 +17,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Pair:
-    """One blurry picture and what it is compared with.
+    """One blurry picture and its sharp references.
 
     `name` is unique in its set, uses `/`, has no suffix (`GOPR0384_11_00/000001`). `sharps` holds
     one path, except for the Kohler benchmark: there, all frames along the camera's path, and the
@@ -52,7 +52,7 @@ class PairSet:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def describe(self) -> str:
-        """One line for people: layout, split, how many pairs, where, and the list's hash."""
+        """One line: layout, split, how many pairs, where, and the list's hash."""
         split = "no split on disk" if self.split == NO_SPLIT else f"split {self.split}"
         sharps = sum(len(pair.sharps) for pair in self.pairs)
         pairs = f"{len(self.pairs)} pair{'s' if len(self.pairs) != 1 else ''}"
@@ -114,11 +114,11 @@ def _mismatch(
 ) -> str:
     sides: list[str] = []
     for folder, mine, theirs in ((blurry_dir, blurry, sharp), (sharp_dir, sharp, blurry)):
-        lonely = sorted(mine.keys() - theirs.keys())
-        shown = ", ".join(mine[stem].name for stem in lonely[:_SHOWN])
-        more = f" and {len(lonely) - _SHOWN} more" if len(lonely) > _SHOWN else ""
-        names = f": {shown}{more}" if lonely else ""
-        sides.append(f"{len(lonely)} of {len(mine)} only in {folder}{names}")
+        unmatched = sorted(mine.keys() - theirs.keys())
+        shown = ", ".join(mine[stem].name for stem in unmatched[:_SHOWN])
+        more = f" and {len(unmatched) - _SHOWN} more" if len(unmatched) > _SHOWN else ""
+        names = f": {shown}{more}" if unmatched else ""
+        sides.append(f"{len(unmatched)} of {len(mine)} only in {folder}{names}")
     return (
         f"the pictures do not match by name: {'; '.join(sides)}; "
         "give both sides of a pair the same name"

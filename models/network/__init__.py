@@ -1,1 +1,1 @@
-"""The generator: feature pyramid, backbones, norms, and what is counted of them."""
+"""The generator: feature pyramid, backbones, norms, operation counts, receptive field."""

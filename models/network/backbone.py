@@ -1,4 +1,4 @@
-"""What the pyramid needs to know of a backbone."""
+"""The description of a backbone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Backbone:
-    """What the pyramid needs to know of a backbone.
+    """A backbone, as the pyramid uses it.
 
     Attributes:
         name: Its name on the command line; also its file's name.
@@ -20,7 +20,8 @@ class Backbone:
         features: Builds the first n feature layers.
         stages: Five slices of the feature layers, at 1/2, 1/4, 1/8, 1/16 and 1/32.
         channels: Channels after each stage.
-        stored_features: Layers in released checkpoints; those after the last stage are dead.
+        stored_features: Layers in released checkpoints, with those after the last stage, which
+            inference does not use.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The one factory behind the dense and the depthwise-separable network."""
+"""Convolutions of the dense and the depthwise-separable network."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SeparableConv(nn.Module):
 
 
 class StridedDepthwise(nn.Conv2d):
-    """A depthwise 3x3 of stride 2, trained on a CPU by way of stride 1.
+    """A depthwise 3x3 of stride 2, computed with stride 1 when it trains on a CPU.
 
     PyTorch's CPU gradient of a strided depthwise convolution is 3 to 14 times slower than that of
     stride 1 (torch 2.14, oneDNN, bf16 and channels last, 8x8 to 64x64 pixels), which made four
@@ -39,7 +39,7 @@ class StridedDepthwise(nn.Conv2d):
         super().__init__(channels, channels, 3, 2, padding=1, groups=channels, bias=False)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002
-        """(N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2)); the base class's hook for it."""
+        """(N, C, H, W) -> (N, C, ceil(H / 2), ceil(W / 2)); overrides the base class."""
         if self.training and input.device.type == "cpu":
             whole = F.conv2d(input, weight, bias, padding=1, groups=self.groups)
             return whole[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
@@ -54,7 +54,7 @@ def conv3x3(channels_in: int, channels_out: int, *, bias: bool, separable: bool)
 
 
 def last_conv(module: nn.Module) -> nn.Conv2d:
-    """The convolution whose output leaves ``module``: where a following norm folds into."""
+    """The last convolution of ``module``, into which a following norm folds."""
     if isinstance(module, SeparableConv):
         return module.pointwise
     if isinstance(module, nn.Conv2d):
@@ -63,7 +63,7 @@ def last_conv(module: nn.Module) -> nn.Conv2d:
 
 
 def replace_last_conv(module: nn.Module, conv: nn.Conv2d) -> nn.Module:
-    """``module`` with its last convolution exchanged; in place for a separable one."""
+    """``module`` with its last convolution replaced; in place for a separable one."""
     if isinstance(module, SeparableConv):
         module.pointwise = conv
         return module

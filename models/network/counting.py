@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def conv_macs(module: nn.Module, size: tuple[int, int]) -> int:
-    """Multiply-accumulates of all convolutions for one picture; bias and element-wise work apart.
+    """Multiply-accumulates of all convolutions for one picture, without bias and element-wise work.
 
     A convolution costs (outputs) x (kernel area) x (input channels / groups); a transposed one
     (inputs) x (kernel area) x (output channels / groups).

@@ -77,7 +77,7 @@ class Generator(nn.Module):
     """Blurry picture in, sharp picture out: ``clamp(tanh(residual) + input, -1, 1)``.
 
     Args:
-        backbone: Which features and which kind of convolutions.
+        backbone: Its features and kind of convolutions.
         decoder_norm: ``batch`` (affine, ours) or ``instance`` (no affine part, as released).
         dead_features: Also hold the backbone layers that released checkpoints store and
             inference never touches.
@@ -116,7 +116,7 @@ class Generator(nn.Module):
         return torch.clamp(self.residual(image) + image, min=-1.0, max=1.0)
 
     def residual(self, image: Tensor) -> Tensor:
-        """What the network adds to the picture, in [-1, 1]: (N, 3, H, W) -> the same shape."""
+        """The residual added to the picture, in [-1, 1]: (N, 3, H, W) -> the same shape."""
         map0, map1, map2, map3, map4 = self.fpn(image)
         merged = torch.cat(  # (N, 256, H/4, W/4)
             [

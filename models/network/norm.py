@@ -1,4 +1,4 @@
-"""Norm layers whose inference statistics are a choice, and what can be done with them.
+"""Norm layers with a choice of inference statistics; folding and decomposing them.
 
 ``live``: each picture is normalised with its own statistics, as the reference code infers
 (it calls ``model.train(True)``; github.com/VITA-Group/DeblurGANv2, predict.py).
@@ -25,7 +25,7 @@ NORM_MODES = ("frozen", "live")
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """`nn.BatchNorm2d` with the choice of live statistics at inference."""
+    """`nn.BatchNorm2d` with optional live statistics at inference."""
 
     live: bool = False
 
@@ -52,19 +52,19 @@ class InstanceNorm(nn.InstanceNorm2d):
 
 
 def _by_picture(norm: nn.BatchNorm2d | nn.InstanceNorm2d, image: Tensor) -> Tensor:
-    """Normalise each picture by its own statistics, so a batch gives what its pictures give.
+    """Normalise each picture by its own statistics, so that batching changes nothing.
 
     For one picture this is what BatchNorm and InstanceNorm compute in training.
     """
-    _check_maps(image)
+    _check_map_size(image)
     return F.instance_norm(image, weight=norm.weight, bias=norm.bias, eps=norm.eps)
 
 
-def _check_maps(image: Tensor) -> None:
+def _check_map_size(image: Tensor) -> None:
     """ValueError for maps of 1x1, which the pyramid has at 1/32 of a 32x32 picture."""
     if image.shape[2] * image.shape[3] == 1:
         raise ValueError(
-            "live norms take the statistics of a map, and one of 1x1 has none; "
+            "live norms need the statistics of a map, and a 1x1 map has none; "
             "use pictures larger than 32x32 (32x64 is enough), or frozen norms"
         )
 
@@ -76,10 +76,10 @@ DECODER_NORMS: dict[str, type[BatchNorm] | type[InstanceNorm]] = {
 
 
 class ExplicitLiveNorm(nn.Module):
-    """Live normalisation spelled out in means and products, which every exporter can express.
+    """Live normalisation decomposed into means and products, which every exporter supports.
 
-    Two passes (mean, then mean square of the deviation), as one pass loses digits in float32, and
-    means along one side after the other, as runtimes sum naively: shorter sums round less.
+    It takes two passes (mean, then mean square of the deviation), because one pass loses digits in
+    float32, and one side after the other, because runtimes sum naively: shorter sums round less.
     """
 
     def __init__(self, norm: BatchNorm | InstanceNorm) -> None:
@@ -108,7 +108,7 @@ def set_norm_mode(module: nn.Module, mode: str) -> None:
     """Choose ``live`` or ``frozen`` statistics for inference (eval mode), in place.
 
     Raises:
-        ValueError: another word.
+        ValueError: an unknown mode.
     """
     if mode not in NORM_MODES:
         raise ValueError(f"norm mode must be frozen or live, not {mode!r}")
@@ -133,10 +133,10 @@ def reestimate(generator: nn.Module, pictures: Iterable[Tensor]) -> int:
 
     Raises:
         ValueError: no picture, pictures of 32x32, or statistics that are not
-            finite. The network is as before then.
+            finite. The network is then unchanged.
     """
     sums: dict[str, tuple[Tensor, Tensor]] = {}
-    with _watched(generator, sums):
+    with _recording_statistics(generator, sums):
         count = 0
         for picture in pictures:
             generator(picture)
@@ -145,15 +145,17 @@ def reestimate(generator: nn.Module, pictures: Iterable[Tensor]) -> int:
         raise ValueError("re-estimating norm statistics needs at least one picture")
     for name, (mean, variance) in sums.items():  # all, before any layer is changed
         if not (torch.isfinite(mean).all() and torch.isfinite(variance).all()):
-            raise ValueError(f"statistics of {name} are not finite; are the pictures?")
+            raise ValueError(f"statistics of {name} are not finite; check the pictures for NaN")
     for name, norm in norms(generator).items():
         _store(norm, sums[name][0] / count, sums[name][1] / count, count)
     return count
 
 
 @contextlib.contextmanager
-def _watched(generator: nn.Module, sums: dict[str, tuple[Tensor, Tensor]]) -> Generator[None]:
-    """All norms live, and each one's input means and variances added up in ``sums``, by name."""
+def _recording_statistics(
+    generator: nn.Module, sums: dict[str, tuple[Tensor, Tensor]]
+) -> Generator[None]:
+    """Set all norms live and sum up their inputs' means and variances in ``sums``, by name."""
     layers = norms(generator)
     before = {name: (norm.live, norm.training) for name, norm in layers.items()}
     hooks: list[RemovableHandle] = []
@@ -174,7 +176,7 @@ def _watched(generator: nn.Module, sums: dict[str, tuple[Tensor, Tensor]]) -> Ge
 def _accumulate(sums: tuple[Tensor, Tensor]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
     def hook(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         image = inputs[0].float()  # (N, C, H, W)
-        _check_maps(image)
+        _check_map_size(image)
         variance, mean = torch.var_mean(image, dim=(2, 3))  # unbiased, (N, C)
         sums[0].add_(mean.mean(dim=0).cpu())
         sums[1].add_(variance.mean(dim=0).cpu())
@@ -204,7 +206,7 @@ def affine_of(norm: BatchNorm | InstanceNorm) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def fold_into(conv: nn.Conv2d, norm: BatchNorm | InstanceNorm) -> nn.Conv2d:
-    """A convolution that does what ``conv`` followed by the frozen ``norm`` does.
+    """A convolution equal to ``conv`` followed by the frozen ``norm``.
 
     y = s * (W x + b) + t = (s W) x + (s b + t), per output channel. Computed in float64, so the
     folded float32 weights are the nearest ones.
@@ -236,15 +238,15 @@ def fold_norms(module: Module) -> Module:
     return _replace_norms(module, fold)
 
 
-def spell_out_live_norms(module: Module) -> Module:
+def decompose_live_norms(module: Module) -> Module:
     """A copy in which every norm is an `ExplicitLiveNorm`, for exporters."""
 
-    def spell_out(sequence: nn.Sequential, index: int) -> None:
+    def decompose(sequence: nn.Sequential, index: int) -> None:
         norm = sequence[index]
         assert isinstance(norm, (BatchNorm, InstanceNorm))
         sequence[index] = ExplicitLiveNorm(norm)
 
-    return _replace_norms(module, spell_out)
+    return _replace_norms(module, decompose)
 
 
 def _replace_norms(module: Module, replace: Callable[[nn.Sequential, int], None]) -> Module:

@@ -1,4 +1,4 @@
-"""How far an output pixel sees, from the network's structure.
+"""The receptive field, from the network's structure.
 
 Interval arithmetic backwards: the input pixels behind output pixels [a, b] are
 [a*s - p, b*s - p + k - 1] for a convolution (kernel k, stride s, padding p) and
@@ -25,20 +25,20 @@ def receptive_radius_px(backbone: str) -> int:
     """
     radius = 0
     for position in range(SIZE_MULTIPLE):
-        low, high = seen_from(backbone, position)
+        low, high = input_interval(backbone, position)
         radius = max(radius, position - low, high - position)
     return radius
 
 
-def seen_from(backbone: str, position: int) -> Interval:
+def input_interval(backbone: str, position: int) -> Interval:
     """First and last input row (or column) that output row ``position`` depends on.
 
-    The picture's borders are left out of account, so the first may be negative.
+    The picture's borders are ignored, so the first may be negative.
     """
-    return _behind(get_backbone(backbone), (position, position))
+    return _trace_back(get_backbone(backbone), (position, position))
 
 
-def _behind(backbone: Backbone, full: Interval) -> Interval:
+def _trace_back(backbone: Backbone, full: Interval) -> Interval:
     """Input interval behind an output interval, following `Generator.forward` backwards."""
     half = _shrink(_conv(full), 2)  # final, then x2: on smooth2's output, 1/2
     half = _conv(half)  # smooth2's input: lateral0 + x2 of smooth

@@ -1,4 +1,4 @@
-"""Several processes as one: started by ``torchrun``, which sets RANK, WORLD_SIZE and LOCAL_RANK."""
+"""Data-parallel training in processes that ``torchrun`` starts (RANK, WORLD_SIZE, LOCAL_RANK)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Team:
-    """This process among all: its number, how many there are, and its device."""
+    """This process in the group: rank, world size and device."""
 
     rank: int = 0
     world: int = 1
@@ -27,13 +27,13 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and talks to people."""
+        """Whether this process writes files and messages: rank 0."""
         return self.rank == 0
 
 
 @contextlib.contextmanager
 def join_team(device: str) -> Generator[Team]:
-    """Join the processes that ``torchrun`` started, or be alone.
+    """Join the process group that ``torchrun`` started, or run alone.
 
     Raises:
         ValueError: CUDA is asked for and not there.

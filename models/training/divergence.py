@@ -11,7 +11,7 @@ _EXPLOSION = 50.0  # times the running mean of the loss
 
 
 class DivergedError(ValueError):
-    """The loss is not a number, or exploded; the message says when and what is left."""
+    """The loss is NaN or exploded; the message names the step and the last good state."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What surrounds a run: timing, and hooks to the outside."""
+"""Timing and optional parts of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass
 class Clock:
-    """Where the time of this process went, in seconds, since it started or resumed."""
+    """Seconds spent on steps and on waiting for data, since the process started or resumed."""
 
     data_s: float = 0.0
     step_s: float = 0.0
@@ -45,7 +45,7 @@ class Clock:
         return self.images / total if total else 0.0
 
     def describe(self) -> str:
-        """One line for people."""
+        """One line for the log."""
         each = 1000 / max(self.steps, 1)
         return (
             f"{self.images_per_s:.1f} crops/s; per step {self.step_s * each:.0f} ms and "
@@ -55,7 +55,7 @@ class Clock:
 
 @dataclass
 class Extras:
-    """What a run may have besides the generator and its data."""
+    """Optional parts of a run, besides the generator and its data."""
 
     perceptual: nn.Module | None = None
     teacher: nn.Module | None = None

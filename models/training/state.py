@@ -1,4 +1,4 @@
-"""The resumable state of a run, and its files: whole or not there, and refused when foreign."""
+"""The resumable state of a run: written atomically, and refused if it is another run's."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Averaged:
 
 
 def fingerprint(config: Config, labels: Sequence[str], world: int) -> str:
-    """What must be the same for a run to be continued: settings, data, number of processes.
+    """Hash of what must be the same to resume a run: settings, data, number of processes.
 
     How often something is saved or shown, and how crops are loaded, may change.
     """
@@ -76,7 +76,7 @@ def tree_fingerprint(tree: Mapping[str, Any], labels: Sequence[str], world: int)
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write the state whole or not at all.
+    """Write the state atomically.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; the old state stays.
@@ -88,7 +88,7 @@ def write_state(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_state(folder: Path, mark: str) -> dict[str, Any]:
-    """The state of a broken-off run.
+    """Read the state of an interrupted run.
 
     Raises:
         FileNotFoundError: there is none.
@@ -148,7 +148,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def write_config(folder: Path, config: Config, labels: Sequence[str]) -> None:
-    """Keep the settings beside the results."""
+    """Write the settings beside the results."""
     body = {"config": config_tree(config), "data": list(labels)}
     with replacing(folder / CONFIG_NAME) as path:
         path.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")

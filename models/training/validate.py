@@ -1,4 +1,4 @@
-"""Validation on a fixed set: uint8 PSNR and SSIM, by the project's one definition of each."""
+"""Validation on a fixed set: uint8 PSNR and SSIM, as `runtimes.compare` defines them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Score:
-    """What one picture came to, in dB and SSIM, before (the blurry input) and after."""
+    """One picture's PSNR in dB and SSIM, before (the blurry input) and after."""
 
     name: str
     psnr_before: float

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...runtimes.optional import require
 from ...runtimes.run_tflite.tflite_file import CONVOLUTIONS, TfliteFile
-from ...runtimes.sdk_errors import quiet_library
+from ...runtimes.sdk_errors import suppress_output
 from ..recipe import Recipe
 from .observers import Range
 from .onnx_graph import choose_ranges, kept_nodes, layers, quantised_weight, weight_scale
@@ -69,7 +69,7 @@ def _quantizer_range(low: float, high: float, *, symmetric: bool) -> dict[str, n
 def _run_quantizer(
     file: TfliteFile, ranges: dict[str, Any] | None, recipe: Recipe, kept: Sequence[str]
 ) -> bytes:
-    with quiet_library():
+    with suppress_output():
         quantizer = require("ai_edge_quantizer.quantizer", extra="tflite")
         types = require("ai_edge_quantizer.qtyping", extra="tflite")
         every = types.TFLOperationName.ALL_SUPPORTED

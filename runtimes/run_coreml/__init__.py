@@ -1,1 +1,1 @@
-"""Core ML: runs packages on a Mac, and interprets them elsewhere."""
+"""Core ML: runs packages on a Mac, and emulates them elsewhere."""

@@ -1,8 +1,8 @@
-"""A saved Core ML package, read back and interpreted: what can be checked without a Mac.
+"""Interprets a saved Core ML package, so that its program can be checked without a Mac.
 
-Each operation's answer is rounded to the type that the program names (`mil_ops`), so a float16
-program shows float16's rounding. What no interpreter can show is how a device's own kernels differ
-from that: the Neural Engine's accumulation, say. Hence results are labelled ``emulated``.
+Each result is rounded to the type that the program states (`operations`), so a float16 program has
+float16's rounding. An interpreter cannot show how a device's own kernels differ from that, such as
+the Neural Engine's accumulation. So results are labelled ``emulated``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Watch = Callable[[str, "Tensor"], None]
 
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
-    """Keep coremltools' progress bars and remarks off the user's screen; errors come through.
+    """Discard coremltools' progress bars and warnings; its exceptions pass.
 
     It warns of every torch later than the one it was tested with, and off a Mac of each part of
     Core ML that is missing.
@@ -53,7 +53,7 @@ def quiet() -> Generator[None]:
 
 
 def coremltools(module: str = "coremltools") -> ModuleType:
-    """coremltools, or one of its modules, imported without its remarks.
+    """coremltools, or one of its modules, imported without its warnings.
 
     Raises:
         MissingDependencyError: it is not installed.
@@ -64,7 +64,7 @@ def coremltools(module: str = "coremltools") -> ModuleType:
 
 @dataclass
 class _Step:
-    """One operation: its inputs (a `_Ref` stands for an earlier answer) and what it makes."""
+    """One operation: its inputs (a `_Ref` stands for an earlier result) and its output."""
 
     kind: str
     run: Operation
@@ -83,8 +83,8 @@ class MilProgram:
     """The function ``main`` of a package's ML Program.
 
     Attributes:
-        inputs: Names of what it takes.
-        outputs: Names of what it gives.
+        inputs: Names of its inputs.
+        outputs: Names of its outputs.
         kinds: The operations in order, by MIL's names; constants are not among them.
 
     Args:
@@ -92,7 +92,7 @@ class MilProgram:
 
     Raises:
         ValueError: not an ML Program that coremltools can read.
-        UnknownOperationError: an operation that `mil_ops` does not have.
+        UnknownOperationError: an operation that `operations` does not have.
         MissingDependencyError: coremltools is not installed.
     """
 
@@ -101,12 +101,12 @@ class MilProgram:
         main = _main_function(path)
         self.inputs = tuple(main.inputs)
         self.outputs = tuple(var.name for var in main.outputs)
-        self._held: dict[str, Tensor] = {}
+        self._constants: dict[str, Tensor] = {}
         self._steps: list[_Step] = []
         for op in main.operations:
             if op.op_type != "const":
                 self._add(op)
-        self._free_early()
+        self._plan_frees()
         self.kinds = tuple(step.kind for step in self._steps)
 
     def run(self, values: Mapping[str, Tensor], watch: Watch | None = None) -> dict[str, Tensor]:
@@ -123,52 +123,55 @@ class MilProgram:
         if missing:
             raise ValueError(f"{self._path}: input {missing[0]!r} is missing")
         torch = require("torch")
-        made: dict[str, Tensor] = dict(values)
+        computed: dict[str, Tensor] = dict(values)
         with torch.inference_mode():
             for name in self.inputs if watch else ():
                 assert watch is not None
-                watch(name, made[name])
+                watch(name, computed[name])
             for step in self._steps:
-                made[step.output] = self._computed(step, made)
+                computed[step.output] = self._run_step(step, computed)
                 if watch is not None:
-                    watch(step.output, made[step.output])
+                    watch(step.output, computed[step.output])
                 for name in step.last_use_of:
-                    del made[name]
-        return {name: made[name] for name in self.outputs}
+                    del computed[name]
+        return {name: computed[name] for name in self.outputs}
 
-    def _computed(self, step: _Step, made: Mapping[str, Tensor]) -> Tensor:
-        def filled(value: Any) -> Any:  # noqa: ANN401 - whatever the operation takes
+    def _run_step(self, step: _Step, computed: Mapping[str, Tensor]) -> Tensor:
+        def resolved(value: Any) -> Any:  # noqa: ANN401 - whatever the operation takes
             if isinstance(value, _Ref):
-                return made[value.name] if value.name in made else self._held[value.name]
-            return [filled(item) for item in value] if isinstance(value, list) else value
+                known = computed if value.name in computed else self._constants
+                return known[value.name]
+            return [resolved(item) for item in value] if isinstance(value, list) else value
 
-        inputs = {name: filled(value) for name, value in step.inputs.items()}
+        inputs = {name: resolved(value) for name, value in step.inputs.items()}
         return step.run(inputs).to(step.dtype)
 
     def _add(self, op: Any) -> None:  # noqa: ANN401 - coremltools' operations have no types
         try:
             run = operation(op.op_type)
             if len(op.outputs) != 1 or op.blocks:
-                raise UnknownOperationError(f"operation {op.op_type!r} is not a plain one")
+                raise UnknownOperationError(
+                    f"operation {op.op_type!r} has several outputs or holds blocks"
+                )
         except UnknownOperationError as error:
             raise UnknownOperationError(f"{self._path}: {error}") from error
-        inputs = {name: self._taken(var) for name, var in op.inputs.items() if var is not None}
+        inputs = {name: self._input(var) for name, var in op.inputs.items() if var is not None}
         var = op.outputs[0]
         step = _Step(op.op_type, run, inputs, var.name, _torch_type(var.dtype))
         if op.op_type.startswith("constexpr_"):
-            self._held[step.output] = self._computed(step, {})
+            self._constants[step.output] = self._run_step(step, {})
         self._steps.append(step)
 
-    def _taken(self, var: Any) -> Any:  # noqa: ANN401 - a Var or a list of them
+    def _input(self, var: Any) -> Any:  # noqa: ANN401 - a Var or a list of them
         """An operation's input: constants as they are, the rest by name."""
         if isinstance(var, (list, tuple)):
-            return [self._taken(item) for item in var]
+            return [self._input(item) for item in var]
         if var.op is None or var.op.op_type != "const":
             return _Ref(var.name)
         return self._constant(var.val)
 
     def _constant(self, value: Any) -> Any:  # noqa: ANN401
-        """Arrays of numbers as tensors, short whole ones as tuples, the rest as it is."""
+        """Arrays of numbers as tensors, integer vectors as tuples, the rest as it is."""
         if isinstance(value, (str, bool, int, np.bool_)):
             return value
         array = np.asarray(value)
@@ -176,19 +179,19 @@ class MilProgram:
             return tuple(array.tolist()) if array.ndim else array.item()
         return require("torch").from_numpy(np.array(array))
 
-    def _free_early(self) -> None:
-        """Drop what was computed from constants, and let each tensor go after its last use."""
-        self._steps = [step for step in self._steps if step.output not in self._held]
+    def _plan_frees(self) -> None:
+        """Drop steps that depend on constants alone, and free each tensor after its last use."""
+        self._steps = [step for step in self._steps if step.output not in self._constants]
         seen = set(self.outputs)
         for step in reversed(self._steps):
             for name in dict.fromkeys(_names(step.inputs)):
-                if name not in seen and name not in self._held:
+                if name not in seen and name not in self._constants:
                     seen.add(name)
                     step.last_use_of.append(name)
 
 
 def _names(value: Any) -> Generator[str]:  # noqa: ANN401
-    """The names of the earlier answers in an operation's inputs."""
+    """The names of earlier results in an operation's inputs."""
     if isinstance(value, _Ref):
         yield value.name
     elif isinstance(value, dict):

@@ -1,46 +1,56 @@
-"""The operations of ML Programs that our exports hold, as their definitions say, in PyTorch.
+"""The operations of exported ML Programs, as MIL defines them, in PyTorch.
 
-MIL is Core ML's intermediate language; its operations are defined, with formulas, in
-coremltools/converters/mil/mil/ops/defs (coremltools 9.0). An operation here takes its inputs by
-MIL's names: tensors, numbers, tuples of numbers, words; an optional input that is not given is
-absent or None. Tensors have the program's own types (float16, float32, int8, ...); whoever calls
-casts the answer to the type that the program says (`mil_program`). Sums of products (convolutions,
-means) are accumulated in float32 and rounded once; the rest PyTorch computes in float32 for each
-element and rounds.
+MIL is Core ML's intermediate language; coremltools/converters/mil/mil/ops/defs (coremltools 9.0)
+defines its operations, with formulas. An operation here takes its inputs by MIL's names: tensors,
+numbers, tuples of numbers, strings; an optional input that is not given is absent or None. Tensors
+have the program's own types (float16, float32, int8, ...); the caller casts the result to the type
+that the program states (`interpreter`). Sums of products (convolutions, means) are accumulated in
+float32 and rounded once; PyTorch computes the rest in float32 per element, and rounds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..optional import require
+from .quantised_operations import (
+    Inputs,
+    affine_dequantize,
+    blockwise_shift_scale,
+    dequantize,
+    quantize,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from torch import Tensor
 
-Inputs = Mapping[str, Any]
 Operation = Callable[[Inputs], "Tensor"]
 
-_OPERATIONS: dict[str, Operation] = {}
+_OPERATIONS: dict[str, Operation] = {
+    "constexpr_affine_dequantize": affine_dequantize,
+    "constexpr_blockwise_shift_scale": blockwise_shift_scale,
+    "quantize": quantize,
+    "dequantize": dequantize,
+}
 
 
 class UnknownOperationError(ValueError):
-    """The program holds an operation, or a form of one, that is not known here."""
+    """The program holds an operation, or a variant of one, that cannot be emulated."""
 
 
 def operation(kind: str) -> Operation:
-    """The operation of that MIL name.
+    """The operation with that MIL name.
 
     Raises:
-        UnknownOperationError: it is not in this file.
+        UnknownOperationError: it is not implemented.
     """
     if kind not in _OPERATIONS:
         raise UnknownOperationError(
             f"operation {kind!r} cannot be emulated; known: {', '.join(sorted(_OPERATIONS))}. "
-            "Run this package on a Mac, or add the operation to runtimes/mil_ops.py"
+            "Run this package on a Mac, or add the operation to runtimes/run_coreml/operations.py"
         )
     return _OPERATIONS[kind]
 
@@ -50,7 +60,7 @@ def known_operations() -> tuple[str, ...]:
     return tuple(sorted(_OPERATIONS))
 
 
-def _mil(*kinds: str) -> Callable[[Operation], Operation]:
+def _register(*kinds: str) -> Callable[[Operation], Operation]:
     def add(function: Operation) -> Operation:
         for kind in kinds:
             _OPERATIONS[kind] = function
@@ -67,7 +77,7 @@ def _numbers(values: Any, default: Sequence[int]) -> list[int]:  # noqa: ANN401 
     return [int(v) for v in (default if values is None else values)]
 
 
-@_mil("conv")
+@_register("conv")
 def _conv(v: Inputs) -> Tensor:
     functional = _torch().nn.functional
     x, (top, bottom, left, right) = v["x"].float(), _padding(v)
@@ -84,7 +94,7 @@ def _conv(v: Inputs) -> Tensor:
     )
 
 
-@_mil("conv_transpose")
+@_register("conv_transpose")
 def _conv_transpose(v: Inputs) -> Tensor:
     top, bottom, left, right = _padding(v)
     if (top, left) != (bottom, right):
@@ -106,7 +116,7 @@ def _conv_transpose(v: Inputs) -> Tensor:
 
 
 def _padding(v: Inputs) -> list[int]:
-    """Top, bottom, left, right; MIL's ``custom`` pads as told, ``valid`` not at all."""
+    """Top, bottom, left, right; MIL's ``custom`` takes them from ``pad``, ``valid`` has none."""
     kind = v.get("pad_type") or "valid"
     if kind == "custom":
         return _numbers(v.get("pad"), (0, 0, 0, 0))
@@ -119,47 +129,47 @@ def _float(value: Tensor | None) -> Tensor | None:
     return None if value is None else value.float()
 
 
-@_mil("clip")
+@_register("clip")
 def _clip(v: Inputs) -> Tensor:
     return v["x"].clamp(float(v["alpha"]), float(v["beta"]))
 
 
-@_mil("relu")
+@_register("relu")
 def _relu(v: Inputs) -> Tensor:
     return v["x"].relu()
 
 
-@_mil("tanh")
+@_register("tanh")
 def _tanh(v: Inputs) -> Tensor:
     return v["x"].tanh()
 
 
-@_mil("round")
+@_register("round")
 def _round(v: Inputs) -> Tensor:
     return v["x"].round()  # halves to even, like MIL
 
 
-@_mil("sqrt")
+@_register("sqrt")
 def _sqrt(v: Inputs) -> Tensor:
     return v["x"].sqrt()
 
 
-@_mil("square")
+@_register("square")
 def _square(v: Inputs) -> Tensor:
     return v["x"].square()
 
 
-@_mil("rsqrt")
+@_register("rsqrt")
 def _rsqrt(v: Inputs) -> Tensor:
     return (v["x"] + float(v.get("epsilon") or 0.0)).rsqrt()
 
 
-@_mil("identity")
+@_register("identity")
 def _identity(v: Inputs) -> Tensor:
     return v["x"]
 
 
-@_mil("cast")
+@_register("cast")
 def _cast(v: Inputs) -> Tensor:
     torch = _torch()
     kinds = {
@@ -171,44 +181,44 @@ def _cast(v: Inputs) -> Tensor:
     return v["x"].to(kinds[v["dtype"]])
 
 
-@_mil("add")
+@_register("add")
 def _add(v: Inputs) -> Tensor:
     return v["x"] + v["y"]
 
 
-@_mil("sub")
+@_register("sub")
 def _sub(v: Inputs) -> Tensor:
     return v["x"] - v["y"]
 
 
-@_mil("mul")
+@_register("mul")
 def _mul(v: Inputs) -> Tensor:
     return v["x"] * v["y"]
 
 
-@_mil("real_div")
+@_register("real_div")
 def _real_div(v: Inputs) -> Tensor:
     return v["x"] / v["y"]
 
 
-@_mil("maximum")
+@_register("maximum")
 def _maximum(v: Inputs) -> Tensor:
     return _torch().maximum(v["x"], v["y"])
 
 
-@_mil("minimum")
+@_register("minimum")
 def _minimum(v: Inputs) -> Tensor:
     return _torch().minimum(v["x"], v["y"])
 
 
-@_mil("concat")
+@_register("concat")
 def _concat(v: Inputs) -> Tensor:
     if v.get("interleave"):
         raise UnknownOperationError("an interleaving concat cannot be emulated")
     return _torch().cat(list(v["values"]), dim=int(v["axis"]))
 
 
-@_mil("upsample_nearest_neighbor")
+@_register("upsample_nearest_neighbor")
 def _upsample(v: Inputs) -> Tensor:
     factors = [float(v.get(f"scale_factor_{side}") or 1) for side in ("height", "width")]
     if any(factor != int(factor) for factor in factors):
@@ -217,12 +227,12 @@ def _upsample(v: Inputs) -> Tensor:
     return v["x"].repeat_interleave(height, dim=-2).repeat_interleave(width, dim=-1)
 
 
-@_mil("pixel_shuffle")
+@_register("pixel_shuffle")
 def _pixel_shuffle(v: Inputs) -> Tensor:
     return _torch().nn.functional.pixel_shuffle(v["x"], int(v["upscale_factor"]))
 
 
-@_mil("slice_by_index")
+@_register("slice_by_index")
 def _slice_by_index(v: Inputs) -> Tensor:
     rank = v["x"].ndim
     if any(v.get("squeeze_mask") or ()):
@@ -239,13 +249,13 @@ def _slice_by_index(v: Inputs) -> Tensor:
     return v["x"][tuple(parts)]
 
 
-@_mil("reduce_mean")
+@_register("reduce_mean")
 def _reduce_mean(v: Inputs) -> Tensor:
     axes = _numbers(v.get("axes"), range(v["x"].ndim))
     return v["x"].float().mean(dim=axes, keepdim=bool(v.get("keep_dims")))
 
 
-@_mil("instance_norm")
+@_register("instance_norm")
 def _instance_norm(v: Inputs) -> Tensor:
     return _torch().nn.functional.instance_norm(
         v["x"].float(),
@@ -253,54 +263,3 @@ def _instance_norm(v: Inputs) -> Tensor:
         bias=_float(v.get("beta")),
         eps=float(v["epsilon"]),
     )
-
-
-@_mil("constexpr_affine_dequantize")
-def _affine_dequantize(v: Inputs) -> Tensor:
-    data, axis = v["quantized_data"], int(v["axis"])
-    scale, zero = (_along(v[name], data.ndim, axis).float() for name in ("scale", "zero_point"))
-    return (scale * (data.float() - zero)).to(v["scale"].dtype)
-
-
-@_mil("constexpr_blockwise_shift_scale")
-def _blockwise_shift_scale(v: Inputs) -> Tensor:
-    data = v["data"]
-
-    def spread(blocks: Tensor) -> Tensor:
-        for axis, side in enumerate(data.shape):
-            blocks = blocks.repeat_interleave(side // blocks.shape[axis], dim=axis)
-        return blocks.float()
-
-    shift = 0.0 if v.get("offset") is None else spread(v["offset"])
-    return (spread(v["scale"]) * (data.float() - shift)).to(v["scale"].dtype)
-
-
-@_mil("quantize")
-def _quantize(v: Inputs) -> Tensor:
-    low, high = {"int8": (-128, 127), "uint8": (0, 255)}[v["output_dtype"]]
-    scale, zero = _scale_and_zero(v)
-    whole = (v["input"].float() / scale).round() + zero
-    return whole.clamp(low, high).to(getattr(_torch(), v["output_dtype"]))
-
-
-@_mil("dequantize")
-def _dequantize(v: Inputs) -> Tensor:
-    scale, zero = _scale_and_zero(v)
-    return (scale * (v["input"].float() - zero)).to(v["scale"].dtype)
-
-
-def _scale_and_zero(v: Inputs) -> tuple[Tensor, Tensor | float]:
-    """Both in float32, shaped to be broadcast over the input."""
-    rank, axis = v["input"].ndim, v.get("axis")
-    zero = v.get("zero_point")
-    scale = _along(v["scale"], rank, axis).float()
-    return scale, 0.0 if zero is None else _along(zero, rank, axis).float()
-
-
-def _along(values: Tensor, rank: int, axis: int | None) -> Tensor:
-    """A scalar as it is; a vector shaped to lie along an axis."""
-    if values.ndim == 0 or axis is None:
-        return values
-    shape = [1] * rank
-    shape[int(axis)] = -1
-    return values.reshape(shape)

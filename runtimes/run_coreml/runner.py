@@ -1,8 +1,8 @@
-"""Core ML: runs ``.mlpackage`` folders, on a Mac by Core ML itself, elsewhere by an interpreter.
+"""Core ML: runs ``.mlpackage`` folders, on a Mac with Core ML, elsewhere with an interpreter.
 
-Apple's runtime exists on Apple's systems only. Everywhere else the saved program is interpreted
-operation by operation (`mil_program`): its answers are labelled ``emulated``, and how long it took
-says nothing about any device.
+Apple's runtime exists on Apple's systems only. Elsewhere the saved program is interpreted operation
+by operation (`interpreter`): results are labelled ``emulated``, and times say nothing about any
+device.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ COMPUTE_UNITS = {
 class CoremlRunner(Runner):
     """One loaded model; on a Mac with the compute units that the manifest names.
 
-    Packages with picture input and output take and give 8-bit pixels, as their apps will see them.
+    Packages with picture input and output read and write 8-bit pixels, as in an app.
     """
 
     emulated: ClassVar[bool] = not HAS_CORE_ML
 
     @property
     def precision(self) -> str:
-        """What the program says; off a Mac in whose place it was computed."""
+        """The program's types, and the compute units or ``emulated``."""
         stored = self.manifest.target.rpartition("-")[2]
         kind = {"fp16": "fp16", "int8": "int8 weights, fp16"}.get(stored, stored)
         used = self.manifest.calibration
@@ -55,15 +55,15 @@ class CoremlRunner(Runner):
     def _open(self) -> None:
         self._pictures = self.manifest.input.dtype == "uint8"
         self._model = (
-            _Interpreted(self.path, self.threads)
+            _InterpretedModel(self.path, self.threads)
             if self.emulated
-            else _Predicted(self.path, self.manifest)
+            else _PredictorModel(self.path, self.manifest)
         )
         wanted = ([self.manifest.input.name], [self.manifest.output.name])
         found = (self._model.inputs, self._model.outputs)
         if found != wanted:
             raise ValueError(
-                f"{self.path}: takes {found[0]} and gives {found[1]}, its manifest says "
+                f"{self.path}: inputs {found[0]} and outputs {found[1]}, its manifest says "
                 f"{wanted[0]} and {wanted[1]}"
             )
 
@@ -86,8 +86,8 @@ def from_pixels(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-class _Interpreted:
-    """The saved program by `MilProgram`."""
+class _InterpretedModel:
+    """The saved program, run by `MilProgram`."""
 
     def __init__(self, path: Path, threads: int) -> None:
         self._path = path
@@ -105,7 +105,7 @@ class _Interpreted:
         """uint8 (1, 3, H, W) -> the same, as a pixel buffer holds it.
 
         Raises:
-            ValueError: the program gives what no pixel can hold: its range or rounding is wrong.
+            ValueError: the output is not whole numbers in 0..255: its range or rounding is wrong.
         """
         result = self.tensors(pixels.astype(np.float32))
         if not np.isfinite(result).all():
@@ -120,8 +120,8 @@ class _Interpreted:
         return result.astype(np.uint8)
 
 
-class _Predicted:
-    """The model by Core ML's own predictor."""
+class _PredictorModel:
+    """The model, run by Core ML's own predictor."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         tools = coremltools()

@@ -10,7 +10,7 @@ def open_cuda() -> Cuda:
     """cuda-python, or pycuda where only that is installed.
 
     Raises:
-        MissingDependencyError: neither is; the message says what to install.
+        MissingDependencyError: neither is installed; the message says what to install.
         NoGpuError: no driver, or no GPU.
     """
     if available("cuda.bindings"):

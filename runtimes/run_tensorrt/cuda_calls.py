@@ -1,7 +1,7 @@
-"""The few CUDA calls that running an engine takes, over cuda-python or pycuda.
+"""The CUDA calls that running an engine needs, over cuda-python or pycuda.
 
-Addresses are ints, streams, events and graphs are whatever the package has; only this file looks
-inside. Everything is asynchronous but `wait` and `elapsed_ms`.
+Addresses are ints; streams, events and graphs are opaque objects of the package. All calls are
+asynchronous except `wait` and `elapsed_ms`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Handle = Any  # a stream, event or graph of the package in use
 
 @dataclass(frozen=True)
 class Gpu:
-    """Name and compute capability, such as (8, 9)."""
+    """A GPU's name and compute capability, such as (8, 9)."""
 
     name: str
     capability: tuple[int, int]
@@ -29,7 +29,7 @@ class Gpu:
 
 
 class Cuda(Protocol):
-    """Device 0. Methods raise MemoryError or ValueError with CUDA's own words."""
+    """Device 0. Methods raise MemoryError or ValueError with CUDA's message."""
 
     package: str
     has_graphs: bool
@@ -39,7 +39,7 @@ class Cuda(Protocol):
         ...
 
     def free_bytes(self) -> int:
-        """Device memory that nobody uses, whichever process."""
+        """Free device memory, over all processes."""
         ...
 
     def stream(self) -> Handle:
@@ -47,23 +47,23 @@ class Cuda(Protocol):
         ...
 
     def address(self, stream: Handle) -> int:
-        """The stream as TensorRT takes it."""
+        """The stream's address, as TensorRT takes it."""
         ...
 
     def allocate(self, nbytes: int) -> int:
-        """Device memory."""
+        """Allocate device memory; returns its address."""
         ...
 
     def release(self, address: int) -> None:
-        """Give device memory back."""
+        """Free device memory."""
         ...
 
     def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        """Host memory that copies need not stage."""
+        """Allocate page-locked host memory, for asynchronous copies."""
         ...
 
     def unpin(self, array: np.ndarray) -> None:
-        """Give the memory of `pinned` back; nobody may read the array from then on."""
+        """Free the memory of `pinned`; do not read the array afterwards."""
         ...
 
     def upload(self, target: int, source: np.ndarray, stream: Handle) -> None:
@@ -75,23 +75,23 @@ class Cuda(Protocol):
         ...
 
     def event(self) -> Handle:
-        """A new event that keeps time."""
+        """A new timing event."""
         ...
 
     def record(self, event: Handle, stream: Handle) -> None:
-        """Let the event happen when the stream gets there."""
+        """Record the event in the stream."""
         ...
 
     def elapsed_ms(self, start: Handle, stop: Handle) -> float:
-        """Milliseconds between two events that have happened."""
+        """Milliseconds between two completed events."""
         ...
 
     def wait(self, stream: Handle) -> None:
-        """Return when the stream has done all it was given."""
+        """Wait for all work in the stream."""
         ...
 
     def capture(self, stream: Handle, work: Callable[[], None]) -> Handle:
-        """A graph of what ``work`` gives the stream, which is not run meanwhile."""
+        """Capture what ``work`` enqueues as a graph, without running it."""
         ...
 
     def launch(self, graph: Handle, stream: Handle) -> None:
@@ -99,12 +99,12 @@ class Cuda(Protocol):
         ...
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release everything."""
         ...
 
 
 class NoGpuError(MissingDependencyError):
-    """There is no GPU to run on; ``reason`` is why, in a few words."""
+    """No usable GPU; ``reason`` says why, in a few words."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

@@ -1,4 +1,4 @@
-"""`Cuda` over pycuda, for machines that have that instead (it has no graphs)."""
+"""`Cuda` over pycuda, for machines without cuda-python; it has no CUDA graphs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .cuda_calls import Gpu, Handle, NoGpuError
 
 
 class PyCuda:
-    """pycuda, which has no graphs."""
+    """pycuda, which has no CUDA graphs."""
 
     package = "pycuda"
     has_graphs = False
@@ -52,8 +52,8 @@ class PyCuda:
             block = self._drv.mem_alloc(nbytes)
         except self._drv.MemoryError as error:
             raise MemoryError(
-                f"CUDA: {error} ({nbytes} bytes on the GPU); close what else uses the GPU, or use "
-                "a smaller --size"
+                f"CUDA: {error} ({nbytes} bytes on the GPU); close other programs on the GPU, or "
+                "use a smaller --size"
             ) from error
         self._device[int(block)] = block
         return int(block)

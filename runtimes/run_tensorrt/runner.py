@@ -20,10 +20,10 @@ from ..run_ort import OrtRunner
 from ..sdk_errors import translate_sdk_error
 from .cuda_bindings import open_cuda
 from .cuda_calls import Cuda, NoGpuError
-from .engine import Engine, Lane
+from .engine import Engine, InferenceStream
 from .sdk import MODULES, check_plan, load_sdk
 
-_LANES = 2  # one computes while the other's pictures cross the bus
+_STREAMS = 2  # one computes while the other copies
 
 
 @functools.cache
@@ -45,7 +45,7 @@ def gpu_name() -> str:
     """The GPU of this machine with its compute capability.
 
     Raises:
-        MissingDependencyError: there is none.
+        MissingDependencyError: there is no GPU.
     """
     cuda = open_cuda()
     try:
@@ -58,8 +58,8 @@ def gpu_name() -> str:
 class TrtRunner(Runner):
     """One engine on GPU 0. The arithmetic is replayed from a CUDA graph from the third run on.
 
-    ``gpu_ms`` is the last picture's time between two events around the arithmetic alone; what
-    `infer` takes as a whole is more by the conversion at the border and the copies.
+    ``gpu_ms`` is the last picture's time between two events around the arithmetic; `infer` also
+    takes the input and output conversion and the copies.
     """
 
     devices: ClassVar[tuple[str, ...]] = ("cuda",)
@@ -72,14 +72,14 @@ class TrtRunner(Runner):
 
     @property
     def precision(self) -> str:
-        """What the engine was typed as."""
+        """The precision that the engine was exported with."""
         stored = self.manifest.target.rpartition("-")[2]
         return "int8, fp16 where the recipe keeps float" if stored == "int8" else stored
 
     @property
     def gpu_ms(self) -> float | None:
         """See `Runner.gpu_ms`."""
-        return self._lanes[0].gpu_ms
+        return self._streams[0].gpu_ms
 
     @property
     def device_memory_bytes(self) -> int | None:
@@ -88,7 +88,7 @@ class TrtRunner(Runner):
 
     def describe(self) -> str:
         """The GPU, precision, and whether a graph is replayed."""
-        refused = self._lanes[0].graph_refused
+        refused = self._streams[0].graph_error
         graph = "CUDA graph" if refused is None else f"no CUDA graph: {refused}"
         return f"{self._gpu}, {self.precision}, {graph}, {self._cuda.package}"
 
@@ -101,7 +101,7 @@ class TrtRunner(Runner):
         try:
             self._engine = Engine(self.path.read_bytes(), sdk, str(self.path))
             self._check_names(load_sdk(sdk))
-            self._lanes = [self._lane()]
+            self._streams = [self._new_stream()]
         except BaseException:
             self._cuda.close()
             raise
@@ -112,59 +112,59 @@ class TrtRunner(Runner):
         found = [*self._engine.names(modes.INPUT), *self._engine.names(modes.OUTPUT)]
         if found != [spec.input.name, spec.output.name]:
             raise ValueError(
-                f"{self.path}: takes and gives {found}, its manifest says "
+                f"{self.path}: inputs and outputs {found}, its manifest says "
                 f"{[spec.input.name, spec.output.name]}"
             )
 
-    def _lane(self) -> Lane:
+    def _new_stream(self) -> InferenceStream:
         spec = self.manifest
-        return Lane(self._engine, self._cuda, spec.input, spec.output, str(self.path))
+        return InferenceStream(self._engine, self._cuda, spec.input, spec.output, str(self.path))
 
     def _infer(self, image: np.ndarray) -> np.ndarray:
-        lane = self._lanes[0]
-        self._submit(lane, image)
-        return self._answer(lane)
+        stream = self._streams[0]
+        self._submit(stream, image)
+        return self._answer(stream)
 
-    def _submit(self, lane: Lane, image: np.ndarray) -> None:
-        lane.submit(to_io_format(image, self.manifest.input))
+    def _submit(self, stream: InferenceStream, image: np.ndarray) -> None:
+        stream.submit(to_io_format(image, self.manifest.input))
         self._memory_bytes = max(self._memory_bytes, self._free_bytes - self._cuda.free_bytes())
 
-    def _answer(self, lane: Lane) -> np.ndarray:
-        # A copy in any case: the lane's buffer is filled anew by its next picture.
-        return np.array(from_io_format(lane.collect(), self.manifest.output))
+    def _answer(self, stream: InferenceStream) -> np.ndarray:
+        # Always a copy: the next picture overwrites the stream's buffer.
+        return np.array(from_io_format(stream.collect(), self.manifest.output))
 
     def infer_many(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """See `Runner.infer_many`; two pictures are on their way at once, whatever the hint."""
-        while len(self._lanes) < _LANES:
-            self._lanes.append(self._lane())
-        idle, busy = deque(self._lanes), deque[tuple[Lane, np.ndarray]]()
+        """See `Runner.infer_many`; two pictures are in flight, whatever the hint."""
+        while len(self._streams) < _STREAMS:
+            self._streams.append(self._new_stream())
+        idle, busy = deque(self._streams), deque[tuple[InferenceStream, np.ndarray]]()
         try:
             for image in images:
                 self._check_input(image)
                 if not idle:
-                    lane, earlier = busy.popleft()
-                    idle.append(lane)
-                    yield self._checked(lane, earlier)
-                lane = idle.popleft()
-                self._submit(lane, image)
-                busy.append((lane, image))
+                    stream, earlier = busy.popleft()
+                    idle.append(stream)
+                    yield self._checked(stream, earlier)
+                stream = idle.popleft()
+                self._submit(stream, image)
+                busy.append((stream, image))
             while busy:
                 yield self._checked(*busy.popleft())
         finally:
-            for lane, _ in busy:
-                lane.collect()
+            for stream, _ in busy:
+                stream.collect()
 
-    def _checked(self, lane: Lane, image: np.ndarray) -> np.ndarray:
+    def _checked(self, stream: InferenceStream, image: np.ndarray) -> np.ndarray:
         try:
-            result = self._answer(lane)
+            result = self._answer(stream)
         except Exception as error:
             raise (translate_sdk_error(error, str(self.path)) or error) from error
         self._check_output(result, image)
         return result
 
     def _close(self) -> None:
-        for lane in self._lanes:
-            lane.close()
+        for stream in self._streams:
+            stream.close()
         del self._engine
         self._cuda.close()
 
@@ -173,7 +173,7 @@ class TypedGraphRunner(OrtRunner):
     """The ONNX graph that an engine is built from, in onnxruntime on the CPU.
 
     Q/DQ pairs round as the engine's do. What is typed float16 is stored so and computed in
-    float32, so rounding between operations is not in its answers.
+    float32, so its results lack the rounding between operations.
     """
 
     def __init__(self, data: bytes, manifest: Manifest, *, threads: int) -> None:
@@ -182,7 +182,7 @@ class TypedGraphRunner(OrtRunner):
 
     @property
     def precision(self) -> str:
-        """What is rounded, and what it is computed in."""
+        """The stored types, and the arithmetic."""
         stored = self.manifest.target.rpartition("-")[2]
         return {"fp32": "fp32", "fp16": "fp16 weights, fp32 arithmetic"}.get(
             stored, "int8 Q/DQ pairs and fp16 weights, fp32 arithmetic"
@@ -192,5 +192,5 @@ class TypedGraphRunner(OrtRunner):
         return self._data
 
     def _infer(self, image: np.ndarray) -> np.ndarray:
-        answer = super()._infer(to_io_format(image, self.manifest.input))
-        return from_io_format(answer, self.manifest.output)
+        output = super()._infer(to_io_format(image, self.manifest.input))
+        return from_io_format(output, self.manifest.output)

@@ -1,7 +1,7 @@
-"""The two libraries with TensorRT's API, and what both must be asked before a plan is opened.
+"""The two SDKs with TensorRT's API, and the checks before a plan is opened.
 
-``tensorrt`` is NVIDIA TensorRT, ``rtx`` is TensorRT for RTX. Their Python modules agree but for
-names; a plan of one is nothing to the other, and only to the version that wrote it.
+``tensorrt`` is NVIDIA TensorRT, ``rtx`` is TensorRT for RTX. Their Python modules differ in name
+only. A plan runs only in the SDK and version that built it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HEADER_BYTES = 64
 
 @dataclass(frozen=True)
 class PlanHeader:
-    """Who wrote a plan: ``tensorrt`` or ``rtx``, and its version, up to four numbers."""
+    """The SDK that built a plan, ``tensorrt`` or ``rtx``, and its version, up to four numbers."""
 
     sdk: str
     version: tuple[int, ...]
@@ -40,7 +40,7 @@ def load_sdk(name: str) -> ModuleType:
     """The module of ``tensorrt`` or ``rtx``.
 
     Raises:
-        MissingDependencyError: it is not installed; the message says where it comes from.
+        MissingDependencyError: it is not installed; the message says how to install it.
     """
     try:
         return require(MODULES[name], extra="trt")
@@ -54,15 +54,15 @@ def load_sdk(name: str) -> ModuleType:
 
 
 def installed() -> list[str]:
-    """Which of the two can be imported, ``tensorrt`` first."""
+    """The SDKs that can be imported, ``tensorrt`` first."""
     return [name for name, module in MODULES.items() if available(module)]
 
 
 def read_header(path: Path) -> PlanHeader:
-    """The first bytes of a plan.
+    """Read a plan's header.
 
     Raises:
-        ValueError: it is none.
+        ValueError: not a plan.
     """
     with path.open("rb") as stream:
         head = stream.read(_HEADER_BYTES)
@@ -73,7 +73,7 @@ def read_header(path: Path) -> PlanHeader:
 
 
 def check_plan(path: Path, manifest: Manifest) -> str:
-    """Whether this machine's software is the one a plan was built for; names the SDK.
+    """Check that this machine's system and SDK can load a plan; returns the SDK.
 
     Raises:
         ValueError: not a plan, or built for another system or by another version.
@@ -84,8 +84,8 @@ def check_plan(path: Path, manifest: Manifest) -> str:
     # Plans of TensorRT for RTX run on Linux and Windows, wherever they were built.
     if header.sdk == "tensorrt" and system is not None and system != system_name():
         raise ValueError(
-            f"{path}: built for {system}, this is {system_name()}; plans of TensorRT do not travel "
-            "between systems, so export it again here"
+            f"{path}: built for {system}, this is {system_name()}; TensorRT plans are bound to "
+            "their system, so export it again here"
         )
     here = version_numbers(load_sdk(header.sdk))
     if header.version != here[: len(header.version)]:
@@ -97,7 +97,7 @@ def check_plan(path: Path, manifest: Manifest) -> str:
 
 
 def version_numbers(sdk: ModuleType) -> tuple[int, ...]:
-    """``1.7.1.116`` -> (1, 7, 1, 116); without what is no number."""
+    """``1.7.1.116`` -> (1, 7, 1, 116); parts that are not numbers are dropped."""
     return tuple(int(part) for part in str(sdk.__version__).split(".")[:4] if part.isdigit())
 
 
@@ -106,18 +106,18 @@ def system_name() -> str:
     return f"{platform.system()} {platform.machine()}"
 
 
-class Complaints:
-    """Keeps what an SDK logs as errors, and shows nothing."""
+class ErrorLog:
+    """Collects an SDK's error log lines, and prints nothing."""
 
     def __init__(self, sdk: ModuleType) -> None:
         self.lines: list[str] = []
         self.logger = _logger_class(sdk)(self.lines)
 
     def text(self) -> str:
-        """The errors in one line, with what follows only from there being no GPU left out."""
+        """The errors in one line, without those that only follow from a missing GPU."""
         lines = list(dict.fromkeys(line for text in self.lines for line in text.splitlines()))
-        telling = [line for line in lines if "checkMacros.cpp" not in line]
-        return "; ".join((telling or lines)[:3]) or "it gives no reason"
+        causes = [line for line in lines if "checkMacros.cpp" not in line]
+        return "; ".join((causes or lines)[:3]) or "it gives no reason"
 
 
 def _logger_class(sdk: ModuleType) -> Any:  # noqa: ANN401 - the base exists once the SDK is there

@@ -1,1 +1,1 @@
-"""LiteRT: runs .tflite files on the CPU, and reads what they hold."""
+"""LiteRT: runs .tflite files on the CPU, and reads and edits them."""

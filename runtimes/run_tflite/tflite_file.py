@@ -1,6 +1,6 @@
-"""A .tflite file in memory: its operators and tensors by name, and what is edited there.
+"""Reads and edits a .tflite file in memory: its operators and tensors.
 
-LiteRT's own object API (a class per table of the FlatBuffers schema) does the reading and writing.
+It uses LiteRT's object API, which has a class per table of the FlatBuffers schema.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def schema() -> Any:  # noqa: ANN401 - a generated module without types
     """LiteRT's generated classes.
 
     Raises:
-        MissingDependencyError: neither runtime is installed, so no schema is.
+        MissingDependencyError: LiteRT is not installed.
     """
     return require("ai_edge_litert.schema_py_generated", extra="tflite")
 
@@ -35,7 +35,7 @@ class TfliteFile:
 
     Args:
         data: The file's bytes.
-        origin: What to call it in errors.
+        origin: Its name in errors.
 
     Attributes:
         model: The whole file as schema objects.
@@ -53,9 +53,9 @@ class TfliteFile:
         if not self.model.subgraphs:
             raise ValueError(f"{origin}: broken TFLite file (no graph)")
         self.graph = self.model.subgraphs[0]
-        self._take_in(data)
-        self._codes = _words(self.schema.BuiltinOperator)
-        self._types = _words(self.schema.TensorType)
+        self._make_editable(data)
+        self._codes = _enum_names(self.schema.BuiltinOperator)
+        self._types = _enum_names(self.schema.TensorType)
 
     @staticmethod
     def read(path: Path) -> TfliteFile:
@@ -73,7 +73,7 @@ class TfliteFile:
         return self.graph.operators
 
     def kind(self, operator: Any) -> str:  # noqa: ANN401
-        """``CONV_2D``, ...; a custom or composite operator answers with its own name."""
+        """``CONV_2D``, ...; a custom or composite operator has its own name."""
         entry = self.model.operatorCodes[operator.opcodeIndex]
         word = self._codes[max(entry.builtinCode, entry.deprecatedBuiltinCode)]
         if word == "CUSTOM":
@@ -91,7 +91,7 @@ class TfliteFile:
         return _text(self.graph.tensors[tensor].name)
 
     def rename(self, tensor: int, name: str) -> None:
-        """Call a tensor differently."""
+        """Rename a tensor."""
         self.graph.tensors[tensor].name = name
 
     def shape(self, tensor: int) -> tuple[int, ...]:
@@ -100,12 +100,12 @@ class TfliteFile:
         return () if found is None else tuple(int(side) for side in found)
 
     def dtype(self, tensor: int) -> str:
-        """``float32``, ``int8``, ... (the schema's word where numpy has none)."""
+        """``float32``, ``int8``, ... (the schema's name where numpy has none)."""
         word = self._types[self.graph.tensors[tensor].type]
         return next((ours for ours, theirs in _DTYPES.items() if theirs == word), word.lower())
 
     def constant(self, tensor: int) -> np.ndarray | None:
-        """The values of a constant; None for what is computed or fed."""
+        """The values of a constant; None for inputs and computed tensors."""
         if not self.is_constant(tensor):
             return None
         data = self.model.buffers[self.graph.tensors[tensor].buffer].data
@@ -134,7 +134,7 @@ class TfliteFile:
         scale: float | None = None,
         zero_point: int = 0,
     ) -> int:
-        """Append a tensor and answer its index; with ``scale`` it is quantised."""
+        """Append a tensor and return its index; with ``scale`` it is quantised."""
         entry = self.schema.TensorT()
         entry.name, entry.shape, entry.type = name, list(shape), self._type(dtype)
         entry.buffer = 0 if values is None else self._new_buffer(values.tobytes())
@@ -151,12 +151,12 @@ class TfliteFile:
         """Insert an operator without options before position ``at``."""
         operator = self.schema.OperatorT()
         operator.inputs, operator.outputs = list(inputs), list(outputs)
-        self.turn_into(operator, kind, version=version)
+        self.set_kind(operator, kind, version=version)
         self.operators.insert(at, operator)
         return operator
 
-    def turn_into(self, operator: Any, kind: str, *, version: int = 1) -> None:  # noqa: ANN401
-        """Change what an operator is; its options are gone."""
+    def set_kind(self, operator: Any, kind: str, *, version: int = 1) -> None:  # noqa: ANN401
+        """Change an operator's kind; its options are dropped."""
         code = next(number for number, word in self._codes.items() if word == kind)
         operator.opcodeIndex = self._code_index(code, version)
         operator.builtinOptionsType, operator.builtinOptions = 0, None
@@ -177,16 +177,16 @@ class TfliteFile:
         return None
 
     def pack(self) -> bytes:
-        """The file's bytes, without buffers, tensors and operator codes that nobody uses."""
+        """The file's bytes, without unused buffers, tensors and operator codes."""
         self._drop_unused()
-        builder = _sharing_builder()
+        builder = _deduplicating_builder()
         builder.Finish(self.model.Pack(builder), FILE_IDENTIFIER)
         return bytes(builder.Output())
 
-    def _take_in(self, data: bytes) -> None:
-        """Hold everything so that it can be edited, and outlying constants like all others."""
+    def _make_editable(self, data: bytes) -> None:
+        """Copy what is read-only or stored outside the FlatBuffer, so that it can be edited."""
         for buffer in self.model.buffers:
-            if buffer.offset > 1:  # 0 and 1 mean that there is nothing outside
+            if buffer.offset > 1:  # 0 and 1 mean no data outside the FlatBuffer
                 held = data[buffer.offset : buffer.offset + buffer.size]
                 buffer.data, buffer.offset, buffer.size = np.frombuffer(held, np.uint8), 0, 0
         for operator in self.graph.operators:  # else they are views into the bytes, read-only
@@ -251,7 +251,7 @@ class TfliteFile:
         return next(number for number, word in self._types.items() if word == _DTYPES[dtype])
 
 
-def _sharing_builder() -> Any:  # noqa: ANN401
+def _deduplicating_builder() -> Any:  # noqa: ANN401
     """A FlatBuffers builder that writes equal vectors and names once.
 
     Zero points, eight bytes for each channel of every weight and bias and all 0, would be a sixth
@@ -259,7 +259,7 @@ def _sharing_builder() -> Any:  # noqa: ANN401
     """
     flatbuffers = require("flatbuffers", extra="tflite")
 
-    class Sharing(flatbuffers.Builder):
+    class DeduplicatingBuilder(flatbuffers.Builder):
         def __init__(self) -> None:
             super().__init__(1 << 20)
             self.written: dict[tuple[str, bytes], int] = {}
@@ -276,10 +276,10 @@ def _sharing_builder() -> Any:  # noqa: ANN401
                 self.written[key] = super().CreateString(s, *args)
             return self.written[key]
 
-    return Sharing()
+    return DeduplicatingBuilder()
 
 
-def _words(enumeration: object) -> dict[int, str]:
+def _enum_names(enumeration: object) -> dict[int, str]:
     return {value: key for key, value in vars(enumeration).items() if isinstance(value, int)}
 
 

@@ -10,7 +10,7 @@ from edgedeblur.benchmarks.plan import Request, labels
 from edgedeblur.benchmarks.quality.data import load_data
 from edgedeblur.benchmarks.quality.reference import find_checkpoint
 from edgedeblur.benchmarks.result import Row, Spread
-from edgedeblur.benchmarks.serialise import build, to_plain
+from edgedeblur.benchmarks.serialise import from_json_types, to_json_types
 from edgedeblur.benchmarks.workers import jobs, worker
 from edgedeblur.benchmarks.workers.jobs import Job, run_job
 from edgedeblur.runtimes.artifact import read_manifest
@@ -139,7 +139,7 @@ def test_data_is_limited_and_its_hash_with_it(tmp_path, pictures):
     assert (whole.name, whole.pairs, len(files)) == ("data", 2, 2)
     assert (part.pairs, fewer) == (1, files[:1])
     assert part.list_sha256 != whole.list_sha256
-    assert str(tmp_path) not in json.dumps(to_plain(whole))
+    assert str(tmp_path) not in json.dumps(to_json_types(whole))
 
 
 def test_default_data_is_called_samples():
@@ -157,15 +157,15 @@ def test_machine_is_described():
 
 def test_plain_round_trip_and_what_it_refuses():
     row = Row("a", error="no")
-    assert build(Row, to_plain(row), origin="x") == row
+    assert from_json_types(Row, to_json_types(row), origin="x") == row
     infinite = Spread(float("inf"), 1.0, 2.0)
-    assert to_plain(infinite)["median_ms"] is None
-    assert build(Spread, to_plain(infinite), origin="x") == infinite
+    assert to_json_types(infinite)["median_ms"] is None
+    assert from_json_types(Spread, to_json_types(infinite), origin="x") == infinite
     with pytest.raises(ValueError, match="cannot hold nan"):
-        to_plain(Spread(float("nan"), 1.0, 2.0))
+        to_json_types(Spread(float("nan"), 1.0, 2.0))
     for wrong in ({"engine": 3}, {"engine": "a", "what": 1}, {}, []):
-        with pytest.raises(ValueError, match="x: not as this version writes it"):
-            build(Row, wrong, origin="x")
+        with pytest.raises(ValueError, match="x: does not have this version's fields"):
+            from_json_types(Row, wrong, origin="x")
 
 
 def test_two_parallel_folders_with_names_of_their_own(tmp_path):

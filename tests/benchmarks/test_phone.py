@@ -78,8 +78,8 @@ def test_equal_pictures_are_infinite_and_written_as_null(tmp_path: Path) -> None
         ({"schema": "other"}, "not a result of the Android app"),
         ({"schema_version": 2}, "phone schema 2, this version reads 1"),
         ({"infer_ms": []}, "measurements are missing"),
-        ({"infer_ms": [1.0, -2.0]}, "measurements are missing or impossible"),
-        ({"threads": "4"}, "not as this version writes it"),
+        ({"infer_ms": [1.0, -2.0]}, "measurements are missing or out of range"),
+        ({"threads": "4"}, "does not have this version's fields"),
         ({"extra": 1}, "unknown field 'extra'"),
         ({"manifest": {}}, "manifest schema None"),
     ],
@@ -100,7 +100,7 @@ def test_an_edited_manifest_and_another_phone_are_refused(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="altered after export"):
         read_phone_results([edited])
     other = changed(tmp_path, device={**body["device"], "model": "Pixel 8"})
-    with pytest.raises(ValueError, match="import them apart"):
+    with pytest.raises(ValueError, match="import them separately"):
         read_phone_results([STORED, other])
 
 

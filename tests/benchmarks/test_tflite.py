@@ -9,7 +9,7 @@ from edgedeblur.benchmarks.cli import main
 from edgedeblur.benchmarks.counts.tflite_counts import count_tflite
 from edgedeblur.benchmarks.report.sizes import size_table
 from edgedeblur.benchmarks.result import Footprint, Row
-from edgedeblur.benchmarks.timing.tflite_profile import alone, profile
+from edgedeblur.benchmarks.timing.tflite_profile import profile, single_operator
 from edgedeblur.export.prepare import prepare
 from edgedeblur.export.to_tflite.operators import store_float16_weights
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
@@ -63,7 +63,7 @@ def test_an_operator_alone_keeps_its_weights(path, network, tmp_path):
     file = TfliteFile.read(path)
     names = [file.name(int(o.outputs[0])) for o in file.operators]
     index = names.index("lateral1")
-    one = TfliteFile(alone(path.read_bytes(), index))
+    one = TfliteFile(single_operator(path.read_bytes(), index))
     assert one.kind(one.operators[-1]) == "CONV_2D"
     from ai_edge_litert.interpreter import Interpreter
 

@@ -67,12 +67,12 @@ class RunnerContract:
 
     def test_wrong_shape_from_the_network_is_an_error(self, runner: Runner, image, monkeypatch):
         monkeypatch.setattr(runner, "_infer", lambda x: x[..., :32])
-        with pytest.raises(ValueError, match=r"gave shape \(1, 3, 64, 32\)"):
+        with pytest.raises(ValueError, match=r"returned shape \(1, 3, 64, 32\)"):
             runner.infer(image)
 
     def test_other_types_and_ranges_from_the_network_are_errors(self, runner, image, monkeypatch):
         monkeypatch.setattr(runner, "_infer", lambda x: x.astype(np.float64))
-        with pytest.raises(ValueError, match="gave float64, not float32"):
+        with pytest.raises(ValueError, match="returned float64, not float32"):
             runner.infer(image)
         monkeypatch.setattr(runner, "_infer", lambda x: np.full_like(x, 1.01))
         with pytest.raises(ValueError, match=r"holds \[1\.01, 1\.01\], outside \[-1, 1\]"):

@@ -80,14 +80,14 @@ def test_what_cannot_be_taken_back_is_kept_and_named(pair, monkeypatch):
     full = OSError(errno.ENOSPC, "No space left")
     with monkeypatch.context() as patch:
         failing_at(patch, {2: full, 3: full})
-        with pytest.raises(OSError, match=r"before is in .*\.partial-.*, move it back") as caught:
+        with pytest.raises(OSError, match=r"files are in .*\.partial-.*, move them back") as caught:
             write(pair)
     (kept,) = pair[0].parent.glob(".partial-*")
     assert str(kept) in str(caught.value)
     assert (kept / "previous-0" / "model.xml").read_text() == "old"
 
 
-def test_a_foreign_folder_is_refused_before_anything_moves(pair):
+def test_a_folder_with_other_files_is_refused_before_anything_moves(pair):
     folder, file = pair
     file.unlink()
     file.mkdir()

@@ -160,5 +160,7 @@ def test_stopping_early_leaves_a_runner_that_works(free):
 
 
 def test_other_runtimes_have_no_throughput_hint():
-    with pytest.raises(ValueError, match=r"\.safetensors can be run for latency, not 'throughput'"):
+    with pytest.raises(
+        ValueError, match=r"\.safetensors supports the hint latency, not 'throughput'"
+    ):
         open_runner(zoo_path("mobilenet_dsc"), hint="throughput")

@@ -8,10 +8,10 @@ from edgedeblur.export.registry import get_target
 from edgedeblur.export.to_tflite import operators as tflite_graph
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.runtimes.artifact import TensorSpec
+from edgedeblur.runtimes.io_format import from_io_format, to_io_format
 from edgedeblur.runtimes.optional import MissingDependencyError
 from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_tflite import runner as run_tflite
-from edgedeblur.runtimes.run_tflite.runner import from_io_format, to_io_format
 
 from tests import converted
 from tests.contracts import SIZE, RunnerContract
@@ -83,7 +83,7 @@ def test_older_runtime_is_taken_where_litert_is_not(monkeypatch):
     assert asked == [("tflite_runtime.interpreter", "tflite")]
 
 
-def test_without_any_runtime_the_remedy_is_told(monkeypatch):
+def test_without_any_runtime_the_error_says_how_to_install(monkeypatch):
     monkeypatch.setattr(run_tflite, "available", lambda _: False)
     monkeypatch.setattr(run_tflite, "_MODULES", ("no_such_litert.interpreter",))
     with pytest.raises(MissingDependencyError, match=r"pip install 'edgedeblur\[tflite\]'"):

@@ -5,18 +5,18 @@ import sys
 
 CODE = """
 import logging, os, sys, warnings
-from edgedeblur.runtimes.sdk_errors import native_silence, quiet_library
-with native_silence():
+from edgedeblur.runtimes.sdk_errors import suppress_native_stderr, suppress_output
+with suppress_native_stderr():
     os.write(2, b"library")
     print("ours", file=sys.stderr)
-with quiet_library():
+with suppress_output():
     print("library")
     warnings.warn("library")
     logging.warning("library")
     print("progress", file=sys.stderr)
 os.write(2, b"native again")
 try:
-    with quiet_library():
+    with suppress_output():
         raise ValueError("told")
 except ValueError as error:
     print(error)

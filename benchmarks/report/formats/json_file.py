@@ -1,4 +1,4 @@
-"""The machine-readable result."""
+"""Writes a result as JSON."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def write_json(result: BenchResult, target: str) -> None:
         print_json(result.to_dict())
         return
     with replacing(Path(target)) as temporary:
-        temporary.write_text(as_text(result), encoding="utf-8")
+        temporary.write_text(json_text(result), encoding="utf-8")
 
 
-def as_text(result: BenchResult) -> str:
+def json_text(result: BenchResult) -> str:
     """The result as indented JSON."""
     return json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n"
 

@@ -1,4 +1,4 @@
-"""A report folder: report.md, report.json, pictures and plot, written whole or not at all."""
+"""Writes a report folder: report.md, report.json, pictures and plot, whole or not at all."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ from pathlib import Path
 
 from ....runtimes.files import check_writable, replacing
 from ...result import BenchResult, Row
-from ..cells import Column, cost_columns, engine_name, filled, quality_columns, scored_rows
-from ..phone import about, phone_columns, phone_rows
+from ..columns import (
+    Column,
+    columns_in_use,
+    cost_columns,
+    engine_name,
+    quality_columns,
+    scored_rows,
+)
+from ..phone import notes, phone_columns, phone_rows
 from ..pictures import PER_PICTURE, slug
 from ..registry import FOLDER, Destination, ReportFormat
 from ..scaling import scaling_series, write_scaling
 from ..sizes import size_table
-from .json_file import as_text
+from .json_file import json_text
 
 PICTURES = "pictures"
 SCALING = "scaling.png"
@@ -43,14 +50,14 @@ def write_report(result: BenchResult, target: Path, pictures: Path | None, *, fo
             write_scaling(result, temporary / SCALING)
         text = report_markdown(result, temporary / PICTURES)
         (temporary / "report.md").write_text(text, encoding="utf-8")
-        (temporary / "report.json").write_text(as_text(result), encoding="utf-8")
+        (temporary / "report.json").write_text(json_text(result), encoding="utf-8")
 
 
 def report_markdown(result: BenchResult, pictures: Path) -> str:
     """The text of report.md; links the PNGs found in ``pictures``."""
     measured = [row for row in result.rows if row.footprint or row.latency or row.quality]
     scored = scored_rows(result)
-    machine, *conventions = about(result)
+    machine, *conventions = notes(result)
     parts = ["# Benchmark", "", machine, ""]
     sweep = bool(result.conditions.sizes)
     parts += ["## Cost", "", markdown_table(cost_columns(sweep=sweep), measured), ""]
@@ -81,7 +88,7 @@ def _sizes(rows: Sequence[Row]) -> list[str]:
 
 def markdown_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     """A GitHub-style table, without columns that no row fills."""
-    columns = filled(columns, rows)
+    columns = columns_in_use(columns, rows)
     lines = [
         "| " + " | ".join(_escape(column.heading) for column in columns) + " |",
         "|" + "|".join("---" if number == 0 else "---:" for number in range(len(columns))) + "|",
@@ -92,7 +99,7 @@ def markdown_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
 
 
 def _gallery(rows: Sequence[Row], pictures: Path) -> list[str]:
-    """Per row, its pictures in a line: before, after, sharp, amplified difference."""
+    """Each row's pictures side by side: before, after, sharp, amplified difference."""
     parts: list[str] = []
     for row in rows:
         files = sorted((pictures / slug(row.engine)).glob("*.png"))

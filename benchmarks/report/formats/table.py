@@ -1,4 +1,4 @@
-"""The result as tables for people."""
+"""Prints a result as tables."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from ....runtimes.console import console as console_of
 from ...result import BenchResult, Row
-from ..cells import (
+from ..columns import (
     Column,
-    filled,
+    columns_in_use,
     quality_columns,
     scored_rows,
     size_columns,
     time_columns,
 )
-from ..phone import about, phone_columns, phone_rows
+from ..phone import notes, phone_columns, phone_rows
 from ..registry import Destination, ReportFormat
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def print_tables(result: BenchResult, console: Console) -> None:
     if phone_rows(result):
         console.print(_table("On the phone", phone_columns(), phone_rows(result)))
     if measured:
-        for line in about(result):
+        for line in notes(result):
             console.print(line, markup=False)
 
 
@@ -47,7 +47,7 @@ def _table(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> Table:
     from rich.text import Text
 
     table = Table(title=title, title_justify="left")
-    columns = filled(columns, rows)
+    columns = columns_in_use(columns, rows)
     for number, column in enumerate(columns):
         first = number == 0
         table.add_column(

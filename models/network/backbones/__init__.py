@@ -1,1 +1,1 @@
-"""Backbones of the feature pyramid, one file each; `network.registry` finds them by file name."""
+"""Backbones of the feature pyramid, one file each; `network.registry` finds them by name."""

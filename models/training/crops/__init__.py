@@ -1,1 +1,1 @@
-"""Where training crops come from, and how they are loaded."""
+"""Sources and loading of training crops."""

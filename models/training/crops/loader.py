@@ -1,4 +1,4 @@
-"""Which crop is used when: a pure function of the seed and the crop's running number.
+"""Loads training crops: each is a pure function of the seed and its running number.
 
 So a run that is resumed at step n sees exactly what the unbroken run would have seen, whatever
 the number of loader processes, and two processes of half the batch see what one process sees.

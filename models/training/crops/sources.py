@@ -1,4 +1,4 @@
-"""Where crops come from: sharp pictures or videos blurred on the fly, and pairs on disk.
+"""Sources of crops: sharp pictures or videos blurred on the fly, and pairs on disk.
 
 All sources answer the same question: a crop of a given size, drawn by a given generator of random
 numbers, out of item `index`. Pictures are uint8 RGB (H, W, 3).

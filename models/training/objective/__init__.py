@@ -1,1 +1,1 @@
-"""What a training step minimises: losses and discriminators."""
+"""Training objectives: losses and discriminators."""

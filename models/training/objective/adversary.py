@@ -48,7 +48,7 @@ class Adversary:
         )
 
     def generator_loss(self, restored: Tensor, sharp: Tensor) -> Tensor:
-        """How badly the generator fools the discriminator, which is not changed."""
+        """The generator's adversarial loss; does not change the discriminator."""
         self.plain.requires_grad_(False)
         try:
             fake = self._scores(self.plain, restored)

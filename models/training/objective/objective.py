@@ -1,4 +1,4 @@
-"""What a step minimises, and with what."""
+"""The weighted losses of a step, and the optimiser."""
 
 from __future__ import annotations
 

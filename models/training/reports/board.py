@@ -28,7 +28,7 @@ class Board:
         self._opened: Any = None
 
     def _writer(self, step: int) -> Any:  # noqa: ANN401 - tensorboard ships no types
-        """Opened at the first step that is written; events of a broken-off run from there on go."""
+        """Opened at the first written step; later events of an interrupted run are dropped."""
         if self._opened is None:
             self._opened = self._kind(str(self._folder), purge_step=step)
         return self._opened
@@ -50,6 +50,6 @@ class Board:
         self._writer(step).add_image("validation", row, step, dataformats="HWC")
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """Flush and close the file."""
         if self._opened is not None:
             self._opened.close()

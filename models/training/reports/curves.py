@@ -1,4 +1,4 @@
-"""The curves of a run as a picture: loss over steps, and what validation said.
+"""Plots the curves of a run: loss over steps, and the validation gain.
 
 Drawn with Pillow, as a plotting library would be a heavy thing to install for one picture.
 """

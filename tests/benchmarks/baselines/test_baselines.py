@@ -6,8 +6,8 @@ import pytest
 from edgedeblur.benchmarks import bench
 from edgedeblur.benchmarks.baselines import baselines
 from edgedeblur.benchmarks.baselines import stock as stock_module
-from edgedeblur.benchmarks.baselines.runners import OPENERS
-from edgedeblur.benchmarks.baselines.stock import ORT, build_apart, routes
+from edgedeblur.benchmarks.baselines.runners import BASELINE_RUNTIMES
+from edgedeblur.benchmarks.baselines.stock import ORT, build_in_subprocess, routes
 from edgedeblur.benchmarks.cli import main
 from edgedeblur.benchmarks.result import read_result
 from edgedeblur.benchmarks.workers import worker
@@ -26,7 +26,7 @@ QUICK = ("--runs", "2", "--warmup", "0", "--threads", "1", "--limit", "1")
 
 def test_reference_mode_is_what_the_original_code_computes(released_h5):
     fixture = expected()
-    with OPENERS["train-mode"].open(released_h5, threads=2, device="cpu") as runner:
+    with BASELINE_RUNTIMES["train-mode"].open(released_h5, threads=2, device="cpu") as runner:
         first, second = runner.infer(fixture["input"]), runner.infer(fixture["input"])
         assert (runner.manifest.norm, runner.precision) == ("live", "fp32")
         with pytest.raises(ValueError, match="1 picture"):
@@ -39,7 +39,7 @@ def test_reference_mode_is_what_the_original_code_computes(released_h5):
 @pytest.fixture(scope="module")
 def stock(released_h5, tmp_path_factory):
     path = tmp_path_factory.mktemp("stock") / "stock.onnx"
-    return path, build_apart(released_h5, SIZE, path)
+    return path, build_in_subprocess(released_h5, SIZE, path)
 
 
 def test_stock_onnx_computes_what_pytorch_does_in_eval_mode(stock):
@@ -62,7 +62,7 @@ def test_stock_openvino_does_too(stock, way, precision, far):
     if way not in ways:
         pytest.skip("needs openvino, and bf16 a CPU that has it")
     fixture = expected()
-    with OPENERS[way].open(path, threads=1, device="cpu") as runner:
+    with BASELINE_RUNTIMES[way].open(path, threads=1, device="cpu") as runner:
         output = runner.infer(fixture["input"])
         assert (runner.precision, runner.manifest.target) == (precision, f"stock-{way}")
     error = np.abs(output - fixture["output_running_stats"]).max()
@@ -78,7 +78,7 @@ def test_a_build_that_fails_says_why(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(subprocess, "run", run)
     (tmp_path / "bad.pth").write_bytes(b"?")
     with pytest.raises(ValueError, match=r"building stock onnx: .*bad\.pth: looks like text"):
-        build_apart(tmp_path / "bad.pth", SIZE, tmp_path / "stock.onnx")
+        build_in_subprocess(tmp_path / "bad.pth", SIZE, tmp_path / "stock.onnx")
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_baselines_of_an_artifact_share_its_size_weights_and_reference(
         shutil.copy(manifest_path(stock[0]), manifest_path(target))
         return stock[1][:1]  # the others differ in how they are opened, which is tested above
 
-    monkeypatch.setattr(baselines, "build_apart", built)
+    monkeypatch.setattr(baselines, "build_in_subprocess", built)
     write_pairs(tmp_path / "data", 1)
     weights = (sha256_of(released_h5), "elsewhere.h5")
     ours = write_artifact(tmp_path / "a.onnx", sharpening(), checkpoint=weights)

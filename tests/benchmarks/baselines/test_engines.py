@@ -7,10 +7,10 @@ import json
 
 import numpy as np
 import pytest
-from edgedeblur.benchmarks.baselines.runners import OPENERS
+from edgedeblur.benchmarks.baselines.runners import BASELINE_RUNTIMES
 from edgedeblur.benchmarks.cli import main
 from edgedeblur.benchmarks.result import Conditions
-from edgedeblur.benchmarks.timing.latency import Opening, measure_latency
+from edgedeblur.benchmarks.timing.latency import LoadCost, measure_latency
 from edgedeblur.benchmarks.timing.rounds import pool
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.checkpoints.sources import zoo_path
@@ -20,8 +20,7 @@ from edgedeblur.runtimes.registry import open_runner
 from edgedeblur.runtimes.run_tensorrt.runner import cannot_run
 
 from tests.contracts import pytorch
-from tests.runtimes.run_tensorrt.fake_gpu import STEP_MS, FakeCuda, install, plan_bytes
-from tests.runtimes.run_tensorrt.test_runner import saved
+from tests.runtimes.run_tensorrt.fake_gpu import STEP_MS, FakeCuda, install, plan_bytes, saved_plan
 
 PARITY = Parity(
     reference="PyTorch", pictures=4, picture_set="samples", psnr_db=70.25, worst_psnr_db=69.25,
@@ -33,7 +32,7 @@ PARITY = Parity(
 
 @pytest.fixture
 def plan(tmp_path):
-    path = saved(tmp_path, plan_bytes())
+    path = saved_plan(tmp_path, plan_bytes())
     manifest = dataclasses.replace(read_manifest(path), parity=PARITY)
     write_manifest(manifest, path.with_name("net.plan.json"))
     return path
@@ -41,7 +40,7 @@ def plan(tmp_path):
 
 @pytest.mark.skipif(cannot_run() is None, reason="there is a GPU here")
 class TestWithoutAGpu:
-    def test_latency_fails_and_the_rest_is_told(self, plan, capsys, tmp_path):
+    def test_latency_fails_and_the_rest_is_reported(self, plan, capsys, tmp_path):
         out = tmp_path / "r.json"
         assert main(["--engine", str(plan), "--json", str(out)]) == 1
         told = capsys.readouterr()
@@ -74,7 +73,7 @@ def test_gpu_time_is_kept_apart_and_pooled(plan, monkeypatch):
     conditions = Conditions((64, 96), "edge", "cuda", 1, runs=3, warmup=1)
     picture = np.zeros((64, 96, 3), np.uint8)
     with open_runner(plan) as runner:
-        found = measure_latency(runner, picture, "black", conditions, Opening(0.0, 0.0, None))
+        found = measure_latency(runner, picture, "black", conditions, LoadCost(0.0, 0.0, None))
     assert found.samples.gpu == (STEP_MS,) * 3  # neither the first run nor the warm-up
     assert found.gpu.median_ms == STEP_MS
     assert found.device_memory_bytes == 2 * 3 * 64 * 96 * 4
@@ -85,8 +84,8 @@ def test_gpu_time_is_kept_apart_and_pooled(plan, monkeypatch):
 @pytest.mark.parametrize(("variant", "floor"), [("fp32", 100.0), ("fp16", 35.0)])
 def test_pytorch_variants_compute_the_network(variant, floor, image):
     checkpoint = load_checkpoint("zoo:mobilenet_dsc")
-    opener = OPENERS[f"cuda-{variant}"]
-    with opener.open(zoo_path("mobilenet_dsc"), threads=2, device="cpu") as runner:
+    baseline = BASELINE_RUNTIMES[f"cuda-{variant}"]
+    with baseline.open(zoo_path("mobilenet_dsc"), threads=2, device="cpu") as runner:
         expected = pytorch(checkpoint, image, norm="frozen")
         assert residual_snr_db(runner.infer(image), expected, image) > floor
         assert runner.precision == {"fp32": "fp32", "fp16": "fp16 channels last"}[variant]

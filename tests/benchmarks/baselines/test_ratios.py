@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from edgedeblur.benchmarks.baselines.ratios import with_ratios
-from edgedeblur.benchmarks.report.cells import conventions, time_columns
+from edgedeblur.benchmarks.report.captions import conventions
+from edgedeblur.benchmarks.report.columns import time_columns
 from edgedeblur.benchmarks.report.formats.table import print_tables
 from edgedeblur.benchmarks.report.readme import results_table_markdown
 from edgedeblur.benchmarks.result import Footprint, Row, read_result
@@ -13,7 +14,7 @@ from edgedeblur.benchmarks.result import Footprint, Row, read_result
 from ..report.test_report import result
 from ..support import latency
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def row(name, ms, *, size=(64, 96), weights="a" * 64, **changes):
@@ -123,8 +124,10 @@ def test_the_packaged_results_read():
 
 
 def test_weights_of_another_type_do_not_hide_the_arithmetic():
-    from edgedeblur.benchmarks.baselines.ratios import _way
+    from edgedeblur.benchmarks.baselines.ratios import _runtime_and_arithmetic
 
     stock = Row(engine="stock", runtime="openvino", precision="bf16")
     ours = Row(engine="ours", runtime="openvino", precision="fp16 weights, bf16 arithmetic")
-    assert _way(stock) == _way(ours) != _way(Row(engine="x", runtime="openvino", precision="fp32"))
+    other = Row(engine="x", runtime="openvino", precision="fp32")
+    assert _runtime_and_arithmetic(stock) == _runtime_and_arithmetic(ours)
+    assert _runtime_and_arithmetic(stock) != _runtime_and_arithmetic(other)

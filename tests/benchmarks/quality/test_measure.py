@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from edgedeblur.benchmarks.quality.measure import Gallery, measure_quality, summarise
 from edgedeblur.benchmarks.quality.reference_outputs import ReferenceReader, ReferenceWriter
-from edgedeblur.benchmarks.report.cells import quality_columns
-from edgedeblur.benchmarks.report.formats.json_file import as_text
+from edgedeblur.benchmarks.quality.scores import PictureScore
+from edgedeblur.benchmarks.report.columns import quality_columns
+from edgedeblur.benchmarks.report.formats.json_file import json_text
 from edgedeblur.benchmarks.report.formats.markdown import markdown_table
-from edgedeblur.benchmarks.result import BenchResult, PictureScore, Row
+from edgedeblur.benchmarks.result import BenchResult, Row
 from edgedeblur.runtimes import compare
 from edgedeblur.runtimes.registry import open_runner
 
@@ -138,7 +139,7 @@ def text_of(*qualities):
     """The quality table, and the result as JSON, which holds no infinity, read back."""
     rows = tuple(Row(f"row{i}", quality=quality) for i, quality in enumerate(qualities))
     whole = result(*rows)
-    assert BenchResult.from_dict(json.loads(as_text(whole)), origin="here") == whole
+    assert BenchResult.from_dict(json.loads(json_text(whole)), origin="here") == whole
     assert "-inf" not in printed(whole)
     return markdown_table(quality_columns(), rows)
 
@@ -191,7 +192,7 @@ def test_sizes_that_differ_name_the_picture(tmp_path):
         measure(path, [files])
 
 
-def test_a_full_disk_is_told_before_writing(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_writing(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 300 << 20})
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     writer = ReferenceWriter(tmp_path, pictures=1000)
@@ -203,11 +204,11 @@ def test_a_full_disk_is_told_before_writing(tmp_path, monkeypatch):
 
 
 def test_gallery_keeps_first_and_worst(tmp_path):
-    from edgedeblur.benchmarks.quality.measure import Shown
+    from edgedeblur.benchmarks.quality.measure import ReportPicture
 
     pixels = picture(0)
     gallery = Gallery()
     for name, psnr in (("a", 30.0), ("b", 20.0), ("c", 25.0)):
         score = PictureScore(name, "s", psnr, 0.9, 20.0, 0.8)
-        gallery.offer(Shown("", name, pixels, pixels, pixels, None), score)
+        gallery.offer(ReportPicture("", name, pixels, pixels, pixels, None), score)
     assert [(p.role, p.name) for p in gallery.pictures] == [("first", "a"), ("worst", "b")]

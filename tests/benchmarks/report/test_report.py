@@ -4,19 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from edgedeblur.benchmarks.report.cells import decibels, filled, quality_columns, signed
+from edgedeblur.benchmarks.quality.scores import Quality
+from edgedeblur.benchmarks.report.columns import columns_in_use, quality_columns
 from edgedeblur.benchmarks.report.formats.markdown import markdown_table
 from edgedeblur.benchmarks.report.formats.table import print_tables
+from edgedeblur.benchmarks.report.number_format import decibels, signed
 from edgedeblur.benchmarks.report.pictures import amplified_difference, slug
 from edgedeblur.benchmarks.report.readme import results_table_markdown
-from edgedeblur.benchmarks.result import (
-    BenchResult,
-    DataSet,
-    Environment,
-    Footprint,
-    Quality,
-    Row,
-)
+from edgedeblur.benchmarks.result import BenchResult, DataSet, Environment, Footprint, Row
 
 from ..support import conditions
 
@@ -67,7 +62,7 @@ def test_numbers_are_written_plainly():
 
 
 def test_empty_columns_are_dropped():
-    headings = [column.heading for column in filled(quality_columns(), [ROW])]
+    headings = [column.heading for column in columns_in_use(quality_columns(), [ROW])]
     assert headings == ["engine", "PSNR dB", "SSIM"]
     assert "a\\|b" in markdown_table(quality_columns(), [dataclasses.replace(ROW, engine="a|b")])
 
@@ -86,5 +81,5 @@ def test_slugs_are_file_names():
 def test_failed_rows_are_not_published(tmp_path):
     body = result(ROW, Row("b", error="b: no")).to_dict()
     (tmp_path / "r.json").write_text(json.dumps(body))
-    with pytest.raises(ValueError, match="b failed there"):
+    with pytest.raises(ValueError, match="b failed in this result"):
         results_table_markdown(tmp_path)

@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from edgedeblur.benchmarks.report.cells import ms_per_megapixel, time_columns
+from edgedeblur.benchmarks.report.columns import ms_per_megapixel, time_columns
 from edgedeblur.benchmarks.report.scaling import (
     HEIGHT,
     WIDTH,

@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 import pytest
-from edgedeblur.benchmarks.timing.hook import tapped
+from edgedeblur.benchmarks.timing.hook import intercept_infer
 from edgedeblur.benchmarks.timing.latency import (
-    fit,
+    crop_or_reflect,
     measure_latency,
     picture_size,
     spread,
@@ -34,7 +34,7 @@ def test_nothing_measured_is_an_error(times):
 
 def test_fit_crops_and_reflects():
     small = picture(0, (10, 14))
-    grown = fit(small, (25, 7))
+    grown = crop_or_reflect(small, (25, 7))
     assert grown.shape == (25, 7, 3)
     assert np.array_equal(grown[:10], small[:, :7])
     assert np.array_equal(grown[10], small[9, :7])  # the edge, mirrored
@@ -57,7 +57,7 @@ def test_peak_memory_is_of_this_process():
     # In a fresh process: an earlier test may have held more than is taken here.
     code = """
 import numpy as np
-from edgedeblur.benchmarks.latency import peak_memory
+from edgedeblur.benchmarks.timing.latency import peak_memory
 peak, method = peak_memory()
 held = np.ones(64 << 20, np.uint8)
 grown, _ = peak_memory()
@@ -68,17 +68,17 @@ assert held.any()
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_tapped_sees_the_calls_of_deblur_and_leaves_no_trace(tmp_path):
+def test_intercept_infer_sees_the_calls_of_deblur_and_restores_the_runner(tmp_path):
     path = write_artifact(tmp_path / "a.onnx", sharpening())
     seen = []
 
-    def around(infer, image):
+    def hook(infer, image):
         seen.append(image.shape)
         return infer(image)
 
     with open_runner(path, threads=1) as runner:
         plain = runner.deblur(picture(1))
-        with tapped(runner, around):
+        with intercept_infer(runner, hook):
             watched = runner.deblur(picture(1))
         runner.deblur(picture(1))
     assert np.array_equal(plain, watched)
@@ -88,10 +88,10 @@ def test_tapped_sees_the_calls_of_deblur_and_leaves_no_trace(tmp_path):
 @pytest.mark.parametrize("protocol", ["edge", "paper"])
 def test_latency_of_a_true_artifact(tmp_path, protocol):
     path = write_artifact(tmp_path / "a.onnx", sharpening())
-    runner, opening = timed_open("onnxruntime", lambda: open_runner(path, threads=1))
+    runner, load_cost = timed_open("onnxruntime", lambda: open_runner(path, threads=1))
     with runner:
         found = measure_latency(
-            runner, picture(0, (40, 50)), "p", conditions(protocol=protocol, runs=4), opening
+            runner, picture(0, (40, 50)), "p", conditions(protocol=protocol, runs=4), load_cost
         )
     assert (found.size, found.tiles, found.runs, found.content) == (SIZE, 1, 4, "p")
     assert 0 < found.infer.p5_ms <= found.infer.median_ms <= found.infer.p95_ms
@@ -102,7 +102,7 @@ def test_latency_of_a_true_artifact(tmp_path, protocol):
 
 def test_throughput_counts_pictures_over_time(tmp_path, monkeypatch):
     path = write_artifact(tmp_path / "a.onnx", sharpening())
-    runner, opening = timed_open("onnxruntime", lambda: open_runner(path, threads=1))
+    runner, load_cost = timed_open("onnxruntime", lambda: open_runner(path, threads=1))
     seen = []
 
     def slowly(images):
@@ -114,15 +114,15 @@ def test_throughput_counts_pictures_over_time(tmp_path, monkeypatch):
     with runner:
         monkeypatch.setattr(runner, "infer_many", slowly)
         wanted = conditions(runs=5, hint="throughput")
-        found = measure_latency(runner, picture(0, (40, 50)), "p", wanted, opening)
+        found = measure_latency(runner, picture(0, (40, 50)), "p", wanted, load_cost)
         assert len(seen) == 5 + max(wanted.warmup, 1)
         assert 5 < found.pictures_per_s <= 50
-        other = measure_latency(runner, picture(0, (40, 50)), "p", conditions(runs=2), opening)
+        other = measure_latency(runner, picture(0, (40, 50)), "p", conditions(runs=2), load_cost)
     assert other.pictures_per_s is None
 
 
 def test_no_runs_is_refused(tmp_path):
     path = write_artifact(tmp_path / "a.onnx", sharpening())
-    runner, opening = timed_open("onnxruntime", lambda: open_runner(path, threads=1))
+    runner, load_cost = timed_open("onnxruntime", lambda: open_runner(path, threads=1))
     with runner, pytest.raises(ValueError, match="0 runs measure nothing"):
-        measure_latency(runner, picture(0), "p", conditions(runs=0), opening)
+        measure_latency(runner, picture(0), "p", conditions(runs=0), load_cost)

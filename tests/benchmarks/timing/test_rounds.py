@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from edgedeblur.benchmarks.report.cells import conventions
+from edgedeblur.benchmarks.report.captions import conventions
 from edgedeblur.benchmarks.result import Footprint, Row
 from edgedeblur.benchmarks.timing.rounds import pool, timed_rows
 from edgedeblur.benchmarks.workers.jobs import Job
@@ -74,7 +74,7 @@ def test_a_row_that_fails_keeps_what_it_has_and_stops():
     assert whole.latency.runs == 3
 
 
-def test_rounds_are_told_beside_the_numbers():
+def test_rounds_are_named_beside_the_numbers():
     several = dataclasses.replace(conditions(), rounds=3, runs=5)
     measured = pool([latency([1.0] * 5)] * 3)
     shown = dataclasses.replace(result(Row("a", latency=measured)), conditions=several)

@@ -7,16 +7,16 @@ import sys
 import time
 
 import pytest
-from edgedeblur.benchmarks.baselines.stock import build_apart
-from edgedeblur.benchmarks.workers.jobs import Job, ending_on_signals, run_job
+from edgedeblur.benchmarks.baselines.stock import build_in_subprocess
+from edgedeblur.benchmarks.workers.jobs import Job, exit_on_signals, run_job
 
 from ..support import conditions, sharpening, write_artifact, write_pairs
 
 # The command with a worker that says where it is and waits, which the real one does too fast.
 WAITING = """
 import sys
-from edgedeblur.benchmarks import jobs
 from edgedeblur.benchmarks.cli import main
+from edgedeblur.benchmarks.workers import jobs
 code = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
 jobs.worker_command = lambda answer: [sys.executable, "-c", code, sys.argv[1]]
 sys.exit(main(sys.argv[2:]))
@@ -43,22 +43,22 @@ def test_a_worker_imports_nothing_from_the_folder_it_starts_in(tmp_path, hostile
 
 def test_nor_does_the_process_that_builds_the_stock_file(tmp_path, hostile):
     with pytest.raises(ValueError, match=r"building stock onnx: .*none\.pth: no such file"):
-        build_apart(tmp_path / "none.pth", (32, 32), tmp_path / "stock.onnx")
+        build_in_subprocess(tmp_path / "none.pth", (32, 32), tmp_path / "stock.onnx")
 
 
 def test_sigterm_takes_the_worker_and_the_temporary_folders_along(tmp_path):
     write_pairs(tmp_path / "data", 1)
     path = write_artifact(tmp_path / "a.onnx", sharpening())
-    temporary, said = tmp_path / "temporary", tmp_path / "pid"
+    temporary, pid_file = tmp_path / "temporary", tmp_path / "pid"
     temporary.mkdir()
     command = subprocess.Popen(
-        [sys.executable, "-c", WAITING, said, "--engine", path, "--data", tmp_path / "data",
+        [sys.executable, "-c", WAITING, pid_file, "--engine", path, "--data", tmp_path / "data",
          "--no-quality", "--report", tmp_path / "report"],
         env={**os.environ, "TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        worker = int(waited_for(lambda: said.exists() and said.read_text(), command))
+        worker = int(waited_for(lambda: pid_file.exists() and pid_file.read_text(), command))
         folders = {folder.name.rpartition("-")[0] for folder in temporary.iterdir()}
         assert folders == {"edgedeblur-report", "edgedeblur-stock", "edgedeblur-bench"}
         command.send_signal(signal.SIGTERM)
@@ -86,12 +86,12 @@ def waited_for(question, command):
 def test_a_signal_ends_the_block_and_is_as_before_afterwards(number, code):
     before = signal.signal(number, signal.SIG_DFL)
     try:
-        with pytest.raises(SystemExit) as stop, ending_on_signals():
+        with pytest.raises(SystemExit) as stop, exit_on_signals():
             os.kill(os.getpid(), number)
         assert stop.value.code == code
         assert signal.getsignal(number) is signal.SIG_DFL
         signal.signal(number, signal.SIG_IGN)
-        with ending_on_signals():
+        with exit_on_signals():
             os.kill(os.getpid(), number)  # whoever ignores it goes on doing so
             assert signal.getsignal(number) is signal.SIG_IGN
     finally:

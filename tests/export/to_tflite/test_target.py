@@ -104,7 +104,7 @@ class TestTfliteFp32(_Tflite):
 
     def test_phones_do_not_take_gather_nor_five_dimensions(self, built, tmp_path):
         file = TfliteFile.read(built[0])
-        file.turn_into(next(o for o in file.operators if file.kind(o) == "TANH"), "GATHER")
+        file.set_kind(next(o for o in file.operators if file.kind(o) == "TANH"), "GATHER")
         assert tflite_graph._ELEMENTWISE == ("ADD", "SUB", "MUL")
         from edgedeblur.export.to_tflite.delegates import _gpu_refusal, _nnapi_refusal
 
@@ -114,7 +114,7 @@ class TestTfliteFp32(_Tflite):
         concat = next(o for o in file.operators if file.kind(o) == "CONCATENATION")
         file.graph.tensors[int(concat.outputs[0])].shape = [1, 1, 16, 24, 256]
         assert _gpu_refusal(file, concat) == "5 dimensions"
-        file.turn_into(concat, "MEAN")
+        file.set_kind(concat, "MEAN")
         assert _gpu_refusal(file, concat) == "sums whole pictures, which overflows half precision"
 
     def test_operators_are_listed(self, built, capsys):

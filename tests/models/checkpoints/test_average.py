@@ -48,7 +48,7 @@ def test_norm_modes_do_not_mix(checkpoint, tmp_path, capsys):
     save_checkpoint(live, tmp_path / "live.safetensors", norm="live")
     both = [checkpoint("a", 1), str(tmp_path / "live.safetensors")]
     assert main(["--average", *both, "-o", str(tmp_path / "mean.safetensors")]) == 1
-    assert "only checkpoints of one network have a mean" in capsys.readouterr().err
+    assert "only checkpoints of the same network can be averaged" in capsys.readouterr().err
 
 
 def test_networks_do_not_mix(checkpoint, tmp_path, capsys):
@@ -57,7 +57,7 @@ def test_networks_do_not_mix(checkpoint, tmp_path, capsys):
     assert main(["--average", *both, "-o", str(path)]) == 1
     error = capsys.readouterr().err
     assert both[1] in error
-    assert "only checkpoints of one network have a mean" in error
+    assert "only checkpoints of the same network can be averaged" in error
     assert not path.exists()
 
 

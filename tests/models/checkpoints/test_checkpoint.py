@@ -264,7 +264,7 @@ def test_missing_files_folders_and_endings(tmp_path):
     (tmp_path / "a.txt").write_text("a")
     with pytest.raises(ValueError, match=r"checkpoints end in \.safetensors, \.h5"):
         load_checkpoint(str(tmp_path / "a.txt"))
-    with pytest.raises(FileNotFoundError, match="zoo:nothing: not shipped; there is zoo:mobile"):
+    with pytest.raises(FileNotFoundError, match="zoo:nothing: not shipped; available: zoo:mobile"):
         resolve_source("zoo:nothing")
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from edgedeblur.models.network.counting import conv_macs
 from edgedeblur.models.network.norm import norms
-from edgedeblur.models.network.receptive_field import receptive_radius_px, seen_from
+from edgedeblur.models.network.receptive_field import input_interval, receptive_radius_px
 from edgedeblur.models.network.registry import build_generator
 from torch import nn
 
@@ -47,6 +47,6 @@ def test_receptive_field_equals_what_gradients_reach():
         assert image.grad is not None
         rows = image.grad[0, 0].abs().sum(1).nonzero().flatten()
         first, last = int(rows.min()), int(rows.max())
-        assert (first, last) == seen_from("mobilenet_dsc", row)
+        assert (first, last) == input_interval("mobilenet_dsc", row)
         farthest = max(farthest, row - first, last - row)
     assert farthest == receptive_radius_px("mobilenet_dsc") == receptive_radius_px("mobilenet")

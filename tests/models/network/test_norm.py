@@ -6,11 +6,11 @@ from edgedeblur.models.checkpoints.checkpoint import generator_from, load_checkp
 from edgedeblur.models.network.norm import (
     BatchNorm,
     InstanceNorm,
+    decompose_live_norms,
     fold_norms,
     norms,
     reestimate,
     set_norm_mode,
-    spell_out_live_norms,
 )
 from edgedeblur.models.network.registry import build_generator
 from torch import nn
@@ -81,7 +81,7 @@ def test_spelled_out_live_norms_equal_the_live_network(released_h5):
     torch.manual_seed(0)
     image = torch.rand(1, 3, 64, 96) * 2 - 1
     with torch.no_grad():
-        difference = (generator(image) - spell_out_live_norms(generator)(image)).abs().max()
+        difference = (generator(image) - decompose_live_norms(generator)(image)).abs().max()
     assert difference <= 1e-4
 
 
@@ -128,7 +128,7 @@ def test_reestimate_refuses_nan():
     ("pictures", "error", "message"),
     [
         ([torch.zeros(1, 3, 64, 64), torch.full((1, 3, 64, 64), torch.nan)], ValueError, "finite"),
-        ([torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 32, 32)], ValueError, "one of 1x1 has none"),
+        ([torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 32, 32)], ValueError, "a 1x1 map has none"),
         ([torch.zeros(1, 3, 64, 64), torch.zeros(1, 4, 64, 64)], RuntimeError, "channels"),
         ([], ValueError, "at least one picture"),
     ],
@@ -164,7 +164,7 @@ def test_the_smallest_picture_for_live_norms():
     set_norm_mode(generator, "live")
     with torch.no_grad():
         assert torch.isfinite(generator(torch.zeros(1, 3, 32, 64))).all()
-        with pytest.raises(ValueError, match="one of 1x1 has none"):
+        with pytest.raises(ValueError, match="a 1x1 map has none"):
             generator(torch.zeros(1, 3, 32, 32))
 
 

@@ -117,9 +117,9 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path):
 SCRIPT = """
 import sys, torch
 from edgedeblur.models.network.registry import build_generator
-from edgedeblur.models.training import losses
-from edgedeblur.models.training.discriminators import PatchDiscriminator
 from edgedeblur.models.training.distributed import global_mean, join_team, share_batch_norms
+from edgedeblur.models.training.objective import losses
+from edgedeblur.models.training.objective.discriminators import PatchDiscriminator
 
 torch.set_num_threads(1)
 torch.manual_seed(0)

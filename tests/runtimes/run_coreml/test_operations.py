@@ -277,7 +277,7 @@ def test_unknown_forms_are_named(tmp_path, build, message):
         run(saved(tmp_path, build, SHAPE), X)
 
 
-def test_a_missing_input_and_a_broken_package_are_told(tmp_path):
+def test_a_missing_input_and_a_broken_package_are_errors(tmp_path):
     path = saved(tmp_path, CASES["relu"][0], SHAPE)
     with pytest.raises(ValueError, match="input 'x' is missing"):
         MilProgram(path).run({})

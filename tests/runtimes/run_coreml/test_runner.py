@@ -85,7 +85,9 @@ def test_a_program_that_gives_no_pixels_is_refused(path, tmp_path, image, build,
 
 def test_a_package_with_other_names_is_refused(path, tmp_path):
     manifest = _renamed(read_manifest(path), "picture")
-    with pytest.raises(ValueError, match=r"takes \['image'\] and gives \['deblurred'\], its man"):
+    with pytest.raises(
+        ValueError, match=r"inputs \['image'\] and outputs \['deblurred'\], its man"
+    ):
         CoremlRunner(path, manifest, threads=1, device="cpu")
 
 

@@ -1,7 +1,7 @@
-"""A GPU that does what it is told when it is waited for, not before, as a real one may.
+"""A fake GPU that runs its queue only when it is waited for, as a real one may.
 
-Whoever fills a buffer before its copy was made, or reads one before it was filled, gets a wrong
-picture here. The engine on it halves what it is given.
+Code that overwrites a buffer before it is copied, or reads one before it is filled, gets a wrong
+picture. The fake engine halves its input.
 """
 
 from __future__ import annotations
@@ -9,9 +9,13 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+from edgedeblur.runtimes.artifact import CheckpointInfo, Manifest, TensorSpec, write_manifest
+from edgedeblur.runtimes.files import sha256_of
 from edgedeblur.runtimes.run_tensorrt.cuda_calls import Gpu
+from edgedeblur.runtimes.run_tensorrt.sdk import system_name
 
 VERSION = "1.7.1.116"
+SIZE = (64, 96)
 STEP_MS = 0.5  # what every operation takes on this GPU's clock
 
 
@@ -205,3 +209,34 @@ def install(monkeypatch, cuda, **engine):
 def plan_bytes(*, magic=b"vtrt", version=(1, 7, 1, 116), rest=b"engine"):
     """A file with a plan's header."""
     return magic + bytes(20) + bytes(version) + bytes(36) + rest
+
+
+def saved_plan(folder, data, *, size=SIZE, engine=None, dtype="float32"):
+    """A plan with a manifest that fits it."""
+    path = folder / "net.plan"
+    path.write_bytes(data)
+    shape = (1, 3, *size)
+    manifest = Manifest(
+        target="trt-fp16",
+        backbone="mobilenet_dsc",
+        checkpoint=CheckpointInfo("0" * 64, "zoo:mobilenet_dsc"),
+        norm="frozen",
+        input=TensorSpec("image", shape, dtype),
+        output=TensorSpec("deblurred", shape, dtype),
+        size_multiple=32,
+        receptive_radius_px=283,
+        params=1,
+        macs=1,
+        macs_size=SIZE,
+        bytes=path.stat().st_size,
+        sha256=sha256_of(path),
+        tools={},
+        engine={"system": system_name()} if engine is None else engine,
+    )
+    write_manifest(manifest, path.with_name("net.plan.json"))
+    return path
+
+
+def pictures(count, size=SIZE):
+    rng = np.random.default_rng(0)
+    return [rng.uniform(-1, 1, (1, 3, *size)).astype(np.float32) for _ in range(count)]

@@ -130,7 +130,7 @@ internal fun lines(model: Model, content: String, plan: BenchmarkPlan, result: M
         "Picture to picture: median ${milliseconds(ends.medianMs)} [p5 ${milliseconds(ends.p5Ms)}, p95 ${milliseconds(ends.p95Ms)}]",
         "Opening the model: ${milliseconds(result.loadMs)}, first run: ${milliseconds(result.firstMs)}",
         if (parity == null) {
-            "Parity: not measured, no golden tensor came with the model"
+            "Parity: not measured, the model has no golden tensor"
         } else {
             "Parity with PyTorch: PSNR ${decibels(parity.psnrDb)}, residual SNR ${decibels(parity.residualSnrDb)}, largest difference %.4f of [-1, 1]".format(Locale.ROOT, parity.maxAbs)
         },
@@ -141,9 +141,9 @@ internal fun lines(model: Model, content: String, plan: BenchmarkPlan, result: M
 private fun sustainedLine(result: Measurement): String? {
     val first = result.sustained.firstOrNull() ?: return null
     val last = result.sustained.last()
-    val hottest = result.sustained.mapNotNull { it.state.thermalStatus }.maxOrNull()?.toString() ?: "not told by this phone"
+    val hottest = result.sustained.mapNotNull { it.state.thermalStatus }.maxOrNull()?.toString() ?: "not reported by this phone"
     val currents = result.sustained.mapNotNull { it.state.currentUa }
-    val current = if (currents.isEmpty()) "not told by this phone" else "%.0f mA".format(Locale.ROOT, currents.average() / 1000)
+    val current = if (currents.isEmpty()) "not reported by this phone" else "%.0f mA".format(Locale.ROOT, currents.average() / 1000)
     return "Sustained, %.0f s: %s at first, %s at last; thermal status (0 to 6) at most %s; battery current, mean %s"
         .format(Locale.ROOT, last.atS, milliseconds(first.medianMs), milliseconds(last.medianMs), hottest, current)
 }

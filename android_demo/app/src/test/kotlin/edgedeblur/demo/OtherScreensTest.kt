@@ -130,7 +130,7 @@ class OtherScreensTest {
         val lines = app.benchmark.state.lines
         assertEquals("fp32 64x96 mobilenet_dsc, own picture", lines[0])
         assertTrue(lines[2], Regex("Model: median [0-9.]+ ms \\[p5 [0-9.]+ ms, p95 [0-9.]+ ms], 10 runs after the first and 3 more").matches(lines[2]))
-        assertEquals("Parity: not measured, no golden tensor came with the model", lines[5])
+        assertEquals("Parity: not measured, the model has no golden tensor", lines[5])
         val json = Json.parse(app.benchmark.state.file!!.readText(), "result")
         assertEquals(10, json["infer_ms"].items().size)
         assertEquals(Json.Null, json["parity"])

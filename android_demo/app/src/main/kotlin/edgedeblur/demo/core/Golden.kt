@@ -84,7 +84,7 @@ internal class Npy(val type: String, val shape: List<Int>, val data: ByteBuffer)
 }
 
 /**
- * A model's answer against PyTorch's; see `runtimes/compare.py`.
+ * A model's output against PyTorch's; see `runtimes/compare.py`.
  *
  * @property psnrDb of the two pictures rounded to 8 bits, data range 255; infinite if they are equal.
  * @property maxAbs largest difference of the floats in [-1, 1].

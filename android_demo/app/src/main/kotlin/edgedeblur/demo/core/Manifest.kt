@@ -10,7 +10,7 @@ data class Size(val height: Int, val width: Int) {
 }
 
 /**
- * One tensor at the model's border, as the manifest describes it.
+ * The model's input or output, as the manifest describes it.
  *
  * @property layout `NHWC` or `NCHW`.
  * @property dtype `float32`, `uint8` or `int8`.
@@ -93,7 +93,7 @@ private class ManifestReader(private val body: Json.Object, private val origin: 
         checkDigest()
         val input = tensor("input")
         val output = tensor("output")
-        if (input.size != output.size) throw Problem("$origin: the model gives ${output.size} for ${input.size}.")
+        if (input.size != output.size) throw Problem("$origin: the output size ${output.size} differs from the input size ${input.size}.")
         return Manifest(
             target = text(body, "target"),
             backbone = text(body, "backbone"),

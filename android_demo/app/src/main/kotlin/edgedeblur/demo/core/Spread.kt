@@ -3,7 +3,7 @@ package edgedeblur.demo.core
 /** Median and 5th and 95th percentile of repeated measurements, in milliseconds. */
 data class Spread(val medianMs: Double, val p5Ms: Double, val p95Ms: Double)
 
-/** Percentiles with linear interpolation between measurements, as `benchmarks/latency.py` has them. */
+/** Percentiles with linear interpolation between measurements, as `benchmarks/timing/latency.py` has them. */
 fun spread(timesMs: List<Double>): Spread {
     require(timesMs.isNotEmpty() && timesMs.all { it.isFinite() }) { "no finite measurements to summarise" }
     val sorted = timesMs.sorted()

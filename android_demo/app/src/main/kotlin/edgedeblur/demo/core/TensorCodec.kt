@@ -34,7 +34,7 @@ class TensorCodec(private val spec: TensorSpec) {
     private val identity = spec.low == -1.0 && spec.high == 1.0
     private val scale = (spec.high - spec.low) / 2
 
-    // What each 8-bit level is at the model's border.
+    // Each 8-bit level as a value of the model's input.
     private val levels = FloatArray(256) { if (identity) toNetwork(it) else ((toNetwork(it) + 1.0) * scale + spec.low).toFloat() }
 
     /** @param pixels height * width packed ints, row by row. */

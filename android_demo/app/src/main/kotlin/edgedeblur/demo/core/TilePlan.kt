@@ -1,6 +1,6 @@
 package edgedeblur.demo.core
 
-// The same numbers as in runtimes/tileplan.py, which says why.
+// The same numbers as in runtimes/pictures/tile_plan.py, which says why.
 private const val DEFAULT_OVERLAP = 128
 private const val RAMP = 32
 private const val RAMP_STEPS = 1024

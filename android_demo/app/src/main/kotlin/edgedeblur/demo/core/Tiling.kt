@@ -91,9 +91,9 @@ class Tiler(private val manifest: Manifest, private val infer: Infer) {
     }
 
     private fun checkRange() {
-        // NaN compares false, so this refuses it too. 1.01: an 8-bit border rounds by up to 1/255.
+        // NaN compares false, so this refuses it too. 1.01: an 8-bit output rounds by up to 1/255.
         if (!planes.all { it >= -1.01f && it <= 1.01f }) {
-            throw Problem("The model gave values that are no picture; do not use this file, or not this accelerator.")
+            throw Problem("The model's output is outside the picture range; use another file or accelerator.")
         }
     }
 

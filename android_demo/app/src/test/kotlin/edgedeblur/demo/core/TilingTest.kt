@@ -110,7 +110,7 @@ class TilingTest {
         for (bad in listOf(Float.NaN, 3f)) {
             val tiler = Tiler(testManifest(), { _, to -> to.putFloat(400, bad) })
             val sentence = sentenceOf { tiler.deblur(Pixels(Size(9, 9), IntArray(81)), Canvas(Size(9, 9))) }
-            assertEquals("The model gave values that are no picture; do not use this file, or not this accelerator.", sentence)
+            assertEquals("The model's output is outside the picture range; use another file or accelerator.", sentence)
         }
     }
 
