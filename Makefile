@@ -69,7 +69,7 @@ scaling: $(READY)  ## measure time and memory from 256x256 to 4K anew, with the 
 	done; done; \
 	$(BIN)/deblur-bench $$engines --sizes 256x256,512x512,736x1280,1088x1920,2176x3840 \
 	  --runs 5 --warmup 1 --threads 2 --no-quality --force --report out/scaling \
-	  --json benchmarks/results/scaling_2threads_cpu.json && cp out/scaling/scaling.png docs/
+	  --json benchmarks/results/scaling_2threads_cpu.json && cp out/scaling/scaling.png docs/pictures/
 
 # torch stays below 2.15, which the TFLite converter (litert-torch 0.10) does not accept yet.
 lock:  ## resolve requirements.lock anew, for all supported Pythons at once

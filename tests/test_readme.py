@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -74,3 +75,23 @@ def test_commands_in_the_pages_are_real():
     assert len(lines) >= 20
     for words in lines:
         parsers[words[0]].parse_args(words[1:])
+
+
+def test_the_summary_keeps_the_fastest_of_each_kind():
+    from edgedeblur.benchmarks.report.readme import summary_markdown
+
+    folder = ROOT / "benchmarks" / "results"
+    tables = summary_markdown(folder).split("| engine |")[1:]
+    files = sorted(folder.glob("samples_*_736x1280_*.json"))
+    assert len(tables) == len(files) == 2
+    for table, file in zip(tables, files, strict=True):
+        shown = [line.split(" | ")[0].strip("| ") for line in table.splitlines()[2:] if "|" in line]
+        assert 4 <= len(shown) <= 10
+        fastest = {}
+        for row in json.loads(file.read_text())["rows"]:
+            if not row["is_reference"]:
+                kind = (row["runtime"], row.get("baseline"), row["target"].endswith("-int8"))
+                time_ms = row["latency"]["infer"]["median_ms"]
+                fastest[kind] = min(fastest.get(kind, (time_ms, row["engine"])),
+                                    (time_ms, row["engine"]))  # fmt: skip
+        assert set(shown) == {engine for _, engine in fastest.values()}

@@ -6,13 +6,16 @@ Each file is what ``deblur-bench --json FILE`` wrote; its name says the conditio
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..result import BenchResult, read_result
+from ..result import BenchResult, Row, read_result
 from .captions import caption
 from .columns import Column, cost_columns, quality_columns
 from .formats.markdown import markdown_table
 
+Select = Callable[[Sequence[Row]], list[Row]]
 _WANTED = (
     "engine",
     "norm",
@@ -44,8 +47,29 @@ _SUMMARY = (
 
 
 def summary_markdown(results_dir: Path) -> str:
-    """The README's selection, otherwise as `results_table_markdown`."""
-    return _tables(results_dir, _SUMMARY_FILES, _SUMMARY)
+    """The README's columns and the rows of `fastest`, otherwise as `results_table_markdown`."""
+    return _tables(results_dir, _SUMMARY_FILES, _SUMMARY, fastest)
+
+
+def fastest(rows: Sequence[Row]) -> list[Row]:
+    """The fastest row of each kind, in the order given.
+
+    A kind is a runtime with one of: the baseline, the stock export, our float exports, our int8
+    exports. The PyTorch reference, which is there for its quality, is left out.
+    """
+    best: dict[tuple[str | None, str | None, bool], Row] = {}
+    for row in rows:
+        kind = (row.runtime, row.baseline, row.target.endswith("-int8"))
+        if row.is_reference or row.latency is None:
+            continue
+        held = best.get(kind)
+        if held is None or _median_ms(row) < _median_ms(held):
+            best[kind] = row
+    return [row for row in rows if any(row is kept for kept in best.values())]
+
+
+def _median_ms(row: Row) -> float:
+    return math.inf if row.latency is None else row.latency.infer.median_ms
 
 
 def results_table_markdown(results_dir: Path) -> str:
@@ -55,19 +79,19 @@ def results_table_markdown(results_dir: Path) -> str:
         FileNotFoundError: no result files in the folder.
         ValueError: a file is not a result of this schema version, or holds rows that failed.
     """
-    return _tables(results_dir, "*.json", _WANTED)
+    return _tables(results_dir, "*.json", _WANTED, list)
 
 
-def _tables(results_dir: Path, pattern: str, wanted: tuple[str, ...]) -> str:
+def _tables(results_dir: Path, pattern: str, wanted: tuple[str, ...], select: Select) -> str:
     files = sorted(results_dir.glob(pattern))
     if not files:
         raise FileNotFoundError(
             f"{results_dir}: no results; write one with deblur-bench --json FILE"
         )
-    return "\n\n".join(_table(file, wanted) for file in files) + "\n"
+    return "\n\n".join(_table(file, wanted, select) for file in files) + "\n"
 
 
-def _table(file: Path, wanted: tuple[str, ...]) -> str:
+def _table(file: Path, wanted: tuple[str, ...], select: Select) -> str:
     result = read_result(file)
     failed = [row.engine for row in result.rows if row.error is not None]
     if failed:
@@ -76,12 +100,11 @@ def _table(file: Path, wanted: tuple[str, ...]) -> str:
         )
     rows = [row for row in result.rows if row.footprint is not None]
     blurry = next((row.quality for row in rows if row.quality is not None), None)
-    lines = [f"{caption(result)}.", "", markdown_table(_columns(result, wanted), rows)]
+    lines = [f"{caption(result)}.", "", markdown_table(_columns(result, wanted), select(rows))]
     if blurry is not None:
         lines += [
             "",
-            f"The blurry pictures themselves: {blurry.blurry_psnr_db:.2f} dB, "
-            f"SSIM {blurry.blurry_ssim:.4f}.",
+            f"The blurry pictures: {blurry.blurry_psnr_db:.2f} dB, SSIM {blurry.blurry_ssim:.4f}.",
         ]
     return "\n".join(lines)
 
