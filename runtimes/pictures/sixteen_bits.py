@@ -7,7 +7,8 @@ the first, ``RGB;16L`` the second. Decoding twice gives both, at Pillow's speed 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,7 +47,8 @@ def decode_both_bytes(image: Image.Image, data: bytes) -> np.ndarray:
         return np.asarray(image).astype(np.uint16)
     from PIL import Image as Pillow
 
-    raw = str(image.tile[0][3] if image.format == "PNG" else image.tile[0][3][0])
+    arguments = _tiles(image)[0].args
+    raw = str(arguments if isinstance(arguments, str) else arguments[0])
     # libtiff hands samples over in the machine's own order, which a PC has small end first.
     order = raw.rpartition(";16")[2]
     little = order == "L" or (order == "N" and np.little_endian)
@@ -60,11 +62,16 @@ def _one_byte(image: Image.Image, raw: str, order: str) -> np.ndarray:
     wanted = raw[:-1] + order
     tiles = [
         tile._replace(args=wanted if isinstance(tile.args, str) else (wanted, *tile.args[1:]))
-        for tile in image.tile
+        for tile in _tiles(image)
     ]
-    image.tile = tiles
+    setattr(image, "tile", tiles)  # noqa: B010 - as `_tiles`
     image.load()
     return np.asarray(image)
+
+
+def _tiles(image: Image.Image) -> Sequence[Any]:
+    """What Pillow is about to decode, and how; only images from files have it."""
+    return getattr(image, "tile")  # noqa: B009 - not on Image.Image
 
 
 def _grey_alpha(data: bytes) -> np.ndarray:

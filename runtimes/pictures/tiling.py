@@ -192,8 +192,7 @@ def _accumulate(tile: np.ndarray, weights: np.ndarray, total: np.ndarray) -> Non
 
 
 def _multiply_add(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """``a * b + c`` in float32, rounded once as by a fused instruction: results do not hang on
-    whether a processor has one."""
+    """``a * b + c`` in float32, rounded once, whether or not the processor can do so itself."""
     product = np.multiply(a, b, dtype=np.float64)  # exact: 24 bits times 24 bits
     product += c
     return product.astype(np.float32)

@@ -183,7 +183,7 @@ def _png_pixels(array: np.ndarray) -> bytes:
         lines[:, 0] = _FILTER_SUB
         lines[:, 1 : 1 + step] = raw[:, :step]
         np.subtract(raw[:, step:], raw[:, :-step], out=lines[:, 1 + step :])
-        packed.append(deflate.compress(lines))
+        packed.append(deflate.compress(lines.data))
     packed.append(deflate.flush())
     chunks = [(b"IHDR", header), (b"IDAT", b"".join(packed)), (b"IEND", b"")]
     return PNG_SIGNATURE + b"".join(png_chunk(name, body) for name, body in chunks)
