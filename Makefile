@@ -5,7 +5,7 @@ READY := .venv/.ready
 PHOTO := benchmarks/samples/blurry/mountains.png
 MODEL := out/mobilenet_dsc_onnx-fp32_736x1280.onnx
 
-.PHONY: demo test test-slow test-gpu lint types readme results scaling lock clean android-check android-apk have-maven
+.PHONY: demo test test-slow test-wheel test-gpu lint types readme results scaling lock clean android-check android-apk have-maven
 
 demo: $(READY)  ## a blurry photo comes back sharper through an exported artifact, with a measured table
 	$(BIN)/deblur-export --backbone mobilenet_dsc --target onnx-fp32 --output out --force
@@ -18,6 +18,9 @@ test: $(READY)  ## the whole suite, without the slow full-size measurements
 
 test-slow: $(READY)  ## full-size checks: 24-megapixel memory, 720p overhead, export time
 	$(BIN)/python -m pytest -m slow
+
+test-wheel: $(READY)  ## the wheel in fresh environments without PyTorch: sizes, pixels, messages
+	$(BIN)/python -m pytest -m wheel
 
 test-gpu: $(READY)  ## engines and PyTorch on an NVIDIA GPU; fails where there is none
 	$(BIN)/python -m pytest -m gpu

@@ -6,6 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
+from ..runtimes.common_options import Group, add_common_options
 from ..runtimes.console import MAX_SIDE
 
 SIZE_MULTIPLE = 32
@@ -20,22 +21,23 @@ def build_parser() -> argparse.ArgumentParser:
         "PSNR and SSIM against sharp pictures, and drift against the PyTorch checkpoint they were "
         "made from. Each is measured in its own process.",
     )
-    _add_what(parser)
-    _add_data(parser)
-    _add_output(parser)
-    _add_how(parser)
+    add_common_options(parser)
+    _add_what(parser.add_argument_group("what to measure"))
+    _add_data(parser.add_argument_group("on which pictures"))
+    _add_how(parser.add_argument_group("how"))
+    _add_output(parser.add_argument_group("results"))
     return parser
 
 
-def _add_what(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _add_what(group: Group) -> None:
+    add = group.add_argument
     add(
         "--engine",
         type=Path,
         action="append",
         default=[],
         metavar="FILE",
-        help="artifact or checkpoint to measure; repeat for more",
+        help="artifact or checkpoint; repeat for more",
     )
     add(
         "--import",
@@ -44,7 +46,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         default=[],
         dest="imports",
         metavar="FILE",
-        help="show what the Android app measured, instead of measuring; repeat for more",
+        help="show what the Android app measured, instead of measuring here; repeat for more",
     )
     add(
         "--checkpoint",
@@ -52,8 +54,8 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="the checkpoint that artifacts were made from, if it is not where their manifests "
-        "say; recognised by its SHA-256; repeat for more",
+        help="a checkpoint that artifacts were made from and that is not where their manifests "
+        "say; told by its SHA-256; repeat for more",
     )
     add(
         "--baseline",
@@ -67,8 +69,8 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _add_data(group: Group) -> None:
+    add = group.add_argument
     add(
         "--data",
         type=Path,
@@ -82,7 +84,12 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the sharp pictures, if --data is the folder of the blurry ones",
     )
-    add("--split", default="test", metavar="NAME", help="split of the data set (default: test)")
+    add(
+        "--split",
+        default="test",
+        metavar="NAME",
+        help="which split of the data set (default: test)",
+    )
     add(
         "--subset",
         choices=("blur", "blur_gamma"),
@@ -92,8 +99,8 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=_positive, metavar="N", help="use only the first N pairs")
 
 
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _add_output(group: Group) -> None:
+    add = group.add_argument
     add("--no-latency", action="store_true", help="leave out time and memory")
     add("--no-quality", action="store_true", help="leave out pictures and the PyTorch reference")
     add(
@@ -113,20 +120,20 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     add(
         "--profile",
         action="store_true",
-        help="instead: time each operator of one .tflite --engine alone",
+        help="time each operator of one .tflite --engine alone, instead of the whole",
     )
 
 
-def _add_how(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _add_how(group: Group) -> None:
+    add = group.add_argument
     add(
         "--protocol",
         choices=("edge", "paper"),
         default="edge",
-        help="edge: reflect-pad to multiples of 32, round (default); paper: zero-pad right and "
-        "bottom as the reference code does, truncate",
+        help="edge: reflect-pad to multiples of 32 and round; paper: zero-pad right and bottom as "
+        "the reference code does, and truncate (default: edge)",
     )
-    _add_sizes(parser)
+    _add_sizes(group)
     add("--runs", type=_positive, default=20, metavar="N", help="measured runs (default: 20)")
     add(
         "--rounds",
@@ -141,21 +148,27 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         type=_natural,
         default=3,
         metavar="N",
-        help="unmeasured runs after the first (default: 3)",
+        help="runs to warm up, after the first (default: 3)",
     )
     add("--threads", type=_positive, metavar="N", help="CPU threads (default: all)")
     add(
         "--hint",
         choices=("latency", "throughput"),
         default="latency",
-        help="what OpenVINO tunes for: one picture soon (default), or many in little time; "
-        "throughput also counts pictures per second",
+        help="what OpenVINO and TensorRT run for: one picture soon, or many in little time; "
+        "throughput also counts pictures per second (default: latency)",
     )
-    add("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
+    add(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="where ONNX files and checkpoints run; TensorRT plans run on cuda, all others on "
+        "cpu (default: cpu)",
+    )
 
 
-def _add_sizes(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_mutually_exclusive_group().add_argument
+def _add_sizes(group: Group) -> None:
+    add = group.add_mutually_exclusive_group().add_argument
     add(
         "--size",
         type=_size,

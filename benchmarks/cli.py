@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import sys
 import tempfile
 from pathlib import Path
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code. SIGTERM and SIGHUP end it and its worker process."""
     with exit_on_signals():
-        return run_command(build_parser(), work, argv)
+        return run_command(build_parser(), work, argv, extra="bench")
 
 
 def work(arguments: argparse.Namespace) -> int:
@@ -71,11 +70,9 @@ def _result(arguments: argparse.Namespace, pictures_folder: Path | None) -> Benc
 
 def measure(arguments: argparse.Namespace, pictures_folder: Path | None) -> BenchResult:
     """Measure all engines; the report's pictures go into ``pictures_folder``."""
-    from .bench import run_bench
-    from .environment import describe_machine
+    from .api import measured
     from .plan import Request
     from .quality.data import load_data
-    from .result import BenchResult
 
     _check_usage(arguments)
     data, pictures = load_data(
@@ -96,13 +93,7 @@ def measure(arguments: argparse.Namespace, pictures_folder: Path | None) -> Benc
         baselines=tuple(dict.fromkeys(arguments.baseline)),
         pictures_folder=pictures_folder,
     )
-    return BenchResult(
-        conditions=conditions,
-        data=data,
-        environment=describe_machine(),
-        rows=run_bench(request),
-        measured_on=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-    )
+    return measured(request, data)
 
 
 def _check_usage(arguments: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from ..models.network.registry import backbone_names, get_backbone
+from ..runtimes.common_options import Group, add_common_options, completed_by
 from ..runtimes.console import FAILED, MAX_SIDE
 from ..runtimes.discovery.entry_points import DuplicateNameError
 from .options import add_format_options
@@ -29,103 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
         targets()
     except DuplicateNameError as error:
         parser.exit(FAILED, f"{parser.prog}: error: {error}\n")
-    _add_what(parser)
-    _add_how(parser)
-    add_format_options(parser)
-    return parser
-
-
-def _add_what(parser: argparse.ArgumentParser) -> None:
+    add_common_options(parser)
     add = parser.add_argument
-    add(
-        "--target",
-        type=_target,
-        action="append",
-        metavar="TARGET",
-        help=f"one of: {', '.join(targets())}; may be given several times",
-    )
-    add("--backbone", type=_backbone, metavar="NAME", help=f"one of: {', '.join(backbone_names())}")
-    add(
-        "--checkpoint",
-        metavar="FILE|released",
-        help="weights (.safetensors, .h5, .pth); 'released' downloads DeblurGAN-v2's "
-        "fpn_mobilenet.h5; default: the one shipped for the backbone",
-    )
-    add(
-        "--size",
-        type=parse_size,
-        action="append",
-        metavar="HxW",
-        help="height x width in pixels, multiples of 32 (default 736x1280, a padded 720p frame); "
-        "may be given several times",
-    )
-    add("--dynamic", action="store_true", help="leave height and width free (multiples of 32)")
-    add(
-        "--norm",
-        choices=("frozen", "live"),
-        help="running statistics, folded; or each picture's own (as the reference code infers). "
-        "Default: what the checkpoint was trained for",
-    )
-    add(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path(),
-        metavar="DIR|FILE",
-        help="where to (default: this folder, <backbone>_<target>_<size>)",
-    )
-
-
-def _add_how(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
-        "--calib",
-        type=Path,
-        metavar="DIR",
-        help="int8: blurry pictures, or a dataset of pairs, that set the ranges (default: the "
-        "packaged samples)",
-    )
-    add(
-        "--calib-count",
-        type=_count,
-        default=64,
-        metavar="N",
-        help="int8: crops at the export size, drawn with a fixed seed (default: 64)",
-    )
-    add(
-        "--recipe",
-        metavar="NAME|FILE",
-        help="int8: a recipe by name (static_w8a8_perchannel, ...) or a JSON file; default: what "
-        "was found for the backbone",
-    )
-    add(
-        "--max-drop",
-        type=_decibels,
-        default=0.1,
-        metavar="DB",
-        help="int8: largest loss of PSNR against sharp pictures (default: 0.1 dB)",
-    )
-    add(
-        "--rewrite",
-        default="auto",
-        metavar="auto|none|all|LIST",
-        help="exact rewrites of the graph: auto takes what was measured to be fastest for this "
-        "target and backbone; LIST is names, each with sites if need be, as in "
-        "'split_concat,upsample_to_transposed@td3+smooth' (default: auto)",
-    )
-    add(
-        "--tune",
-        action="store_true",
-        help="measure the candidates for --rewrite auto on this machine, in turns; what was built "
-        "stays in --output, so that a tuning that broke off goes on there",
-    )
-    add("--rounds", type=_count, default=15, metavar="N", help="timed rounds of --tune")
-    add(
-        "--table",
-        type=Path,
-        metavar="FILE",
-        help="table that --tune writes (default: in the user's cache folder)",
-    )
     add(
         "--threads",
         type=_threads,
@@ -133,19 +39,140 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="CPU threads for the comparison (default: all)",
     )
-    add("--force", action="store_true", help="replace an existing artifact")
-    add(
-        "--list",
-        action="store_true",
-        help="show the targets, and whether each builds and runs here",
+    add("--json", action="store_true", help="print the result as JSON")
+    _add_what(parser.add_argument_group("what to export"))
+    _add_where(parser.add_argument_group("where to"))
+    _add_rewrites(parser.add_argument_group("rewrites and tuning"))
+    _add_int8(parser.add_argument_group("int8 targets"))
+    add_format_options(parser)
+    _add_instead(parser.add_argument_group("instead of exporting"))
+    return parser
+
+
+def _add_what(group: Group) -> None:
+    add = group.add_argument
+    target = add(
+        "--target",
+        type=_target,
+        action="append",
+        metavar="TARGET",
+        help=f"what to make: {', '.join(targets())}; repeat for more",
     )
+    completed_by(target, targets())
+    backbone = add(
+        "--backbone",
+        type=_backbone,
+        metavar="NAME",
+        help=f"which network: {' or '.join(backbone_names())}; needed without --checkpoint",
+    )
+    completed_by(backbone, backbone_names())
+    add(
+        "--checkpoint",
+        metavar="FILE|released",
+        help="weights (.safetensors, .h5, .pth); 'released' downloads DeblurGAN-v2's "
+        "fpn_mobilenet.h5 (default: the ones shipped for the backbone)",
+    )
+    add(
+        "--size",
+        type=parse_size,
+        action="append",
+        metavar="HxW",
+        help="height x width in pixels, multiples of 32; repeat for more (default: 736x1280, a "
+        "padded 720p frame)",
+    )
+    add("--dynamic", action="store_true", help="leave height and width free (multiples of 32)")
+    add(
+        "--norm",
+        choices=("frozen", "live"),
+        help="frozen: running statistics, folded away; live: each picture's own, as the "
+        "reference code infers (default: what the weights were trained for)",
+    )
+
+
+def _add_where(group: Group) -> None:
+    add = group.add_argument
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="DIR|FILE",
+        help="folder or file to write (default: this folder, <backbone>_<target>_<size>)",
+    )
+    add("--force", action="store_true", help="replace an existing artifact")
+
+
+def _add_rewrites(group: Group) -> None:
+    add = group.add_argument
+    add(
+        "--rewrite",
+        default="auto",
+        metavar="auto|none|all|LIST",
+        help="exact rewrites of the graph. auto takes what was measured to be fastest for this "
+        "target and backbone; LIST is names, each with sites if need be, as in "
+        "'split_concat,upsample_to_transposed@td3+smooth' (default: auto)",
+    )
+    add(
+        "--tune",
+        action="store_true",
+        help="time the candidates for --rewrite auto on this machine; what is built stays in "
+        "--output, so that a tuning that broke off goes on there",
+    )
+    add(
+        "--rounds",
+        type=_count,
+        default=15,
+        metavar="N",
+        help="timed rounds of --tune (default: 15)",
+    )
+    add(
+        "--table",
+        type=Path,
+        metavar="FILE",
+        help="table that --tune writes (default: in the user's cache folder)",
+    )
+
+
+def _add_int8(group: Group) -> None:
+    add = group.add_argument
+    add(
+        "--calib",
+        type=Path,
+        metavar="DIR",
+        help="blurry pictures, or a data set of pairs, that set the ranges (default: the "
+        "packaged samples)",
+    )
+    add(
+        "--calib-count",
+        type=_count,
+        default=64,
+        metavar="N",
+        help="crops at the export size, drawn with a fixed seed (default: 64)",
+    )
+    add(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="a recipe by name (static_w8a8_perchannel, ...) or a JSON file (default: the one "
+        "found for the backbone)",
+    )
+    add(
+        "--max-drop",
+        type=_decibels,
+        default=0.1,
+        metavar="DB",
+        help="largest loss of PSNR against sharp pictures (default: 0.1)",
+    )
+
+
+def _add_instead(group: Group) -> None:
+    add = group.add_argument
+    add("--list", action="store_true", help="list the targets; say which build and run here")
     add(
         "--operators",
         type=Path,
         metavar="FILE",
         help="list the operators of a .tflite file and which delegates take them",
     )
-    add("--json", action="store_true", help="machine-readable output")
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -157,12 +184,24 @@ def parse_size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", text.strip())
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, for example 736x1280")
-    height, width = int(match[1]), int(match[2])
+    try:
+        return checked_size(int(match[1]), int(match[2]))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def checked_size(height: int, width: int) -> tuple[int, int]:
+    """The size itself.
+
+    Raises:
+        ValueError: not multiples of 32, zero, or too large.
+    """
+    text = f"{height}x{width}"
     if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
-        raise argparse.ArgumentTypeError(f"{text}: sides go from {MULTIPLE} to {MAX_SIDE} pixels")
+        raise ValueError(f"{text}: sides go from {MULTIPLE} to {MAX_SIDE} pixels")
     if height % MULTIPLE or width % MULTIPLE:
         up = "x".join(str(-(-side // MULTIPLE) * MULTIPLE) for side in (height, width))
-        raise argparse.ArgumentTypeError(
+        raise ValueError(
             f"{text}: both sides must be multiples of {MULTIPLE}; the next larger is {up}"
         )
     return height, width

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..runtimes.console import DONE, console, print_json, progress_bar, run_command
 from .arguments import build_parser
-from .batch import Job, LogStep, export_batch, report
+from .batch import Job, export_batch, report
+from .build import DEFAULT_SIZE, Settings, job_builder, output_path, with_quantisation_plan
 from .options import option_values, unused_flags
 from .registry import Target
 from .summary import list_operators, list_targets, print_summary, print_tuning
@@ -19,15 +19,11 @@ from .summary import list_operators, list_targets, print_summary, print_tuning
 if TYPE_CHECKING:
     from ..models.checkpoints.checkpoint import Checkpoint
     from ..runtimes.artifact import Manifest
-    from .graph import ExportSpec
-    from .rewrites.rewrite import Step
-
-DEFAULT_SIZE = (736, 1280)  # 720p, padded
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    return run_command(build_parser(), work, argv)
+    return run_command(build_parser(), work, argv, extra="export")
 
 
 def work(arguments: argparse.Namespace) -> int:
@@ -109,7 +105,7 @@ def _load_checkpoint(arguments: argparse.Namespace) -> tuple[int, Checkpoint]:
     from ..runtimes.optional import require
 
     threads: int = arguments.threads or usable_cores()
-    require("torch").set_num_threads(threads)
+    require("torch", extra="export").set_num_threads(threads)
     source = arguments.checkpoint or default_source(arguments.backbone)
     with progress_bar(f"fetching {source}", enabled=source == "released") as progress:
         resolve_source(source, progress=progress)
@@ -125,7 +121,7 @@ def export(
     norm = arguments.norm or checkpoint.norm
     if norm != checkpoint.norm:
         sys.stderr.write(f"deblur-export: warning: {norm_warning(norm, checkpoint.norm)}\n")
-    build = _job_builder(arguments, checkpoint, norm, threads)
+    build = job_builder(checkpoint, _settings(arguments, threads))
     if len(jobs) > 1:
         with console(stderr=True).status("starting") as status:
             outcomes = export_batch(jobs, build, status.update)
@@ -143,57 +139,17 @@ def export(
     return DONE
 
 
-def _job_builder(
-    arguments: argparse.Namespace, checkpoint: Checkpoint, norm: str, threads: int
-) -> Callable[[Job, LogStep], Manifest]:
-    """A function that exports a job; all jobs share the prepared network and PyTorch's outputs."""
-    from .android import ANDROID_OPTION, copy_to_app
-    from .prepare import CachingNetwork, check_norm_size, prepare
-    from .produce import produce
-
-    prepared = prepare(checkpoint, norm=norm)
-    prepared = dataclasses.replace(prepared, reference=CachingNetwork(prepared.reference))
-
-    def build(job: Job, log: LogStep) -> Manifest:
-        check_norm_size(norm, job.spec.size)
-        spec = with_quantisation_plan(job.spec, job.target, checkpoint, arguments, threads, log)
-        rewrites = rewrite_steps(arguments.rewrite, job.target, checkpoint.backbone, norm)
-        manifest = produce(job.target, checkpoint, spec, job.output, norm=norm, rewrites=rewrites,
-                           prepared=prepared, force=arguments.force, threads=threads,
-                           log=log)  # fmt: skip
-        if spec.options.get(ANDROID_OPTION.key):
-            copy_to_app(job.output, manifest, checkpoint)
-        return manifest
-
-    return build
-
-
-def with_quantisation_plan(
-    spec: ExportSpec,
-    target: Target,
-    checkpoint: Checkpoint,
-    arguments: argparse.Namespace,
-    threads: int,
-    log: Callable[[str], None],
-) -> ExportSpec:
-    """The export request with a quantisation plan, for targets that need calibration.
-
-    Raises:
-        FileNotFoundError, ValueError: no such recipe, or no calibration pictures.
-    """
-    if not target.needs_calibration:
-        return spec
-    from ..quantize.calibration import calibration_set
-    from ..quantize.pipeline import QuantPlan
-    from ..quantize.recipe import read_recipe
-
-    recipe = read_recipe(arguments.recipe, checkpoint.backbone)
-    if arguments.recipe is None and target.recipe is not None:
-        recipe = target.recipe(recipe)
-    log("reading calibration pictures")
-    pictures = calibration_set(arguments.calib, spec.size, count=arguments.calib_count)
-    plan = QuantPlan(recipe, pictures, arguments.max_drop, threads, log)
-    return dataclasses.replace(spec, quantise=plan)
+def _settings(arguments: argparse.Namespace, threads: int) -> Settings:
+    return Settings(
+        norm=arguments.norm,
+        rewrite=arguments.rewrite,
+        calibration=arguments.calib,
+        calibration_count=arguments.calib_count,
+        recipe=arguments.recipe,
+        max_drop_db=arguments.max_drop,
+        threads=threads,
+        force=arguments.force,
+    )
 
 
 def warn_if_unstable(manifest: Manifest) -> None:
@@ -206,22 +162,6 @@ def warn_if_unstable(manifest: Manifest) -> None:
             f"deblur-export: warning: the two halves of the calibration pictures give networks "
             f"{cost.stability_db:.3f} dB apart; calibrate on more pictures (--calib)\n"
         )
-
-
-def rewrite_steps(text: str, target: Target, backbone: str, norm: str) -> tuple[Step, ...]:
-    """The rewrite steps for the value of ``--rewrite``.
-
-    Raises:
-        ValueError: an unknown rewrite or fusion point.
-    """
-    from .rewrites.rewrite import parse_steps
-    from .rewrites.tune import best_rewrite
-
-    if text != "auto":
-        return parse_steps(text)
-    if norm != "frozen":
-        return ()  # a live norm sits between the convolution and the next operation
-    return parse_steps(best_rewrite(target.name, backbone)[0])
 
 
 def run_tuning(
@@ -241,7 +181,8 @@ def run_tuning(
                 threads=threads)  # fmt: skip
 
     with console(stderr=True).status("starting") as status:
-        spec = with_quantisation_plan(spec, target, checkpoint, arguments, threads, status.update)
+        settings = _settings(arguments, threads)
+        spec = with_quantisation_plan(spec, target, checkpoint, settings, status.update)
         measured = tune(target, checkpoint, spec, arguments.output, table, threads=threads,
                         rounds=arguments.rounds, build=build, log=status.update)  # fmt: skip
     if arguments.json:
@@ -250,22 +191,3 @@ def run_tuning(
         key = f"{target.name}/{checkpoint.backbone}"
         print_tuning(key, measured, choose_fastest(measured), table)
     return DONE
-
-
-def output_path(
-    wanted: Path, target: Target, backbone: str, size: tuple[int, int], *, dynamic: bool
-) -> Path:
-    """The artifact's path: ``wanted`` if it has the target's suffix, else a name in that folder.
-
-    Raises:
-        ValueError: a file name with another suffix.
-    """
-    if wanted.suffix == target.suffix:
-        return wanted
-    if wanted.suffix and not wanted.is_dir():
-        raise ValueError(
-            f"{wanted}: {target.name} writes {target.suffix} files; "
-            "change the suffix or give an existing folder"
-        )
-    shape = "dynamic" if dynamic else f"{size[0]}x{size[1]}"
-    return wanted / f"{backbone}_{target.name}_{shape}{target.suffix}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..runtimes.discovery.by_name import import_matching
 from ..runtimes.discovery.entry_points import TARGETS, DuplicateNameError, import_entry_points
 from ..runtimes.optional import available
+from ..runtimes.registry import runtime_for
 
 if TYPE_CHECKING:
     from ..quantize.pipeline import CalibrationStability, QuantisedOnnx
@@ -65,7 +66,7 @@ class Option:
 
     Attributes:
         flag: ``--compute-capability``; the value arrives as ``spec.options["compute_capability"]``.
-        help: One line; where formats share the flag, the first one's is shown.
+        help: One line, with the default at its end.
         parse: Text -> value; raises argparse.ArgumentTypeError. ``bool`` makes it a switch.
         choices: The words allowed; empty allows whatever ``parse`` takes.
         default: The value if the option is not given.
@@ -92,21 +93,21 @@ class Target:
     """One kind of artifact.
 
     Attributes:
-        name: ``<format>-<precision>``, as on the command line.
-        format: ``onnx``, ...
-        precision: ``fp32``, ``fp16``, ``int8``.
-        suffix: Suffix of the artifact's file name.
-        extra: The extra of this package that installs what the target needs.
-        build_modules: Modules needed to convert.
-        run_modules: Modules needed to run the result on this machine.
-        convert: Writes ``graph`` to a path, as ``spec`` requests.
-        tolerance_psnr_db: Lowest allowed PSNR between artifact and PyTorch, on uint8 pictures.
-        needs_calibration: Whether it is quantised and takes calibration pictures.
-        about: One line for ``--list`` and the README.
-        options: Command-line options of this format.
-        tensors: Input and output of the artifact; None is float32 NCHW in [-1, 1].
-        free_size: Whether ``--dynamic`` is supported.
-        recipe: Adapts the backbone's default recipe to the format; None uses it unchanged.
+            name: ``<format>-<precision>``, as on the command line.
+            format: ``onnx``, ...
+            precision: ``fp32``, ``fp16``, ``int8``.
+                suffix: Suffix of the artifact's file name.
+            extra: The extra of this package that installs what building and checking it needs.
+                build_modules: Modules needed to convert.
+            run_modules: Modules needed to run the result on this machine.
+            convert: Writes ``graph`` to a path, as ``spec`` requests.
+            tolerance_psnr_db: Lowest allowed PSNR between artifact and PyTorch, on uint8 pictures.
+            needs_calibration: Whether it is quantised and takes calibration pictures.
+            about: One line for ``--list`` and the README.
+            options: Command-line options of this format.
+            tensors: Input and output of the artifact; None is float32 NCHW in [-1, 1].
+            free_size: Whether ``--dynamic`` is supported.
+            recipe: Adapts the backbone's default recipe to the format; None uses it unchanged.
     """
 
     name: str
@@ -124,6 +125,11 @@ class Target:
     tensors: Callable[[ExportSpec], tuple[TensorSpec, TensorSpec]] | None = None
     free_size: bool = True
     recipe: Callable[[Recipe], Recipe] | None = None
+
+    @property
+    def run_extra(self) -> str:
+        """The extra that brings what running the artifact needs, and nothing else."""
+        return runtime_for(Path(f"net{self.suffix}")).extra
 
     def missing(self) -> tuple[str, ...]:
         """Modules needed to build or run that are not installed."""
@@ -187,12 +193,12 @@ def get_target(name: str) -> Target:
 def targets_markdown() -> str:
     """The README's table of targets, without those of other distributions."""
     lines = [
-        "| target | file | what it is | tolerance against PyTorch | install |",
-        "|---|---|---|---|---|",
+        "| target | file | what it is | tolerance against PyTorch | extra to export | to run |",
+        "|---|---|---|---|---|---|",
     ]
     own = [t for t in targets().values() if _origin(t).startswith(f"{_PACKAGE}.")]
     for t in own:
         gate = f">= {t.tolerance_psnr_db:g} dB"
-        install = f"`pip install 'edgedeblur[{t.extra}]'`"
-        lines.append(f"| `{t.name}` | `{t.suffix}` | {t.about} | {gate} | {install} |")
+        extras = f"`{t.extra}` | `{t.run_extra}`"
+        lines.append(f"| `{t.name}` | `{t.suffix}` | {t.about} | {gate} | {extras} |")
     return "\n".join(lines)

@@ -43,6 +43,7 @@ def _target_row(target: Target) -> dict[str, Any]:
         "about": target.about,
         "tolerance_psnr_db": target.tolerance_psnr_db,
         "extra": target.extra,
+        "run_extra": target.run_extra,
         "build_needs": list(target.build_modules),
         "run_needs": list(target.run_modules),
         "builds_here": not lacks["build"],
@@ -89,8 +90,9 @@ def _print_targets(rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         if row["missing"]:
             shown.print(
-                f"{row['target']}: missing {', '.join(row['missing'])}: "
-                f"pip install 'edgedeblur[{row['extra']}]'",
+                f"{row['target']}: missing {', '.join(row['missing'])}; to export: "
+                f"pip install 'edgedeblur[{row['extra']}]'; only to run: "
+                f"pip install 'edgedeblur[{row['run_extra']}]'",
                 markup=False,
             )
         elif (row["cannot_run"] or "").startswith(_NO_RUNNER):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..runtimes.common_options import Group, add_common_options
 from ..runtimes.console import DONE, console, print_json, run_command
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ TABLE_ROWS = 12  # layers in the printed table
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    return run_command(build_parser(), work, argv)
+    return run_command(build_parser(), work, argv, extra="export")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,29 +34,28 @@ def build_parser() -> argparse.ArgumentParser:
         description="Find out what 8 bits cost a network, and keep the picture. The artifacts "
         "themselves come from deblur-export --target onnx-int8 and its like.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    sensitivity = commands.add_parser(
-        "sensitivity",
-        help="weights against activations, then layer by layer; JSON and a picture",
+    add_common_options(parser)
+    commands = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", required=True
     )
+    sensitivity = commands.add_parser(
+        "sensitivity", help="find which layers suffer; writes JSON and a picture",
+        description="Measure what 8 bits cost: weights against activations, then each layer alone.",
+    )  # fmt: skip
     search = commands.add_parser(
-        "search", help="find the recipe with the fewest layers in float that keeps the picture"
+        "search",
+        help="find the recipe that keeps the picture with the fewest layers in float",
+        description="Find the recipe that keeps the picture with the fewest layers in float.",
     )
     for command in (sensitivity, search):
         _add_bench(command)
-    search.add_argument(
-        "--max-drop", type=float, default=0.1, metavar="DB",
-        help="largest loss of PSNR against sharp pictures (default: 0.1)",
-    )  # fmt: skip
-    search.add_argument(
-        "--min-snr", type=float, default=20.0, metavar="DB",
-        help="least residual SNR against the float network (default: 20)",
-    )  # fmt: skip
-    search.add_argument(
-        "--table", type=Path, metavar="FILE",
-        help="also put recipe and evidence under the backbone's name into this table",
-    )  # fmt: skip
-    _add_qat(commands.add_parser("qat", help="train under fake quantisation (as deblur-train)"))
+    _add_limits(search.add_argument_group("what to find"))
+    qat = commands.add_parser(
+        "qat",
+        help="train a network that computes as its int8 form would",
+        description="Train a network that computes as its int8 form would.",
+    )
+    _add_qat(qat)
     return parser
 
 
@@ -63,27 +63,41 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--engine", type=Path, required=True, metavar="FILE",
         help="a float artifact of a fixed size, from deblur-export --target onnx-fp32")  # fmt: skip
-    add("--recipe", metavar="NAME|FILE", help="where to start (default: the backbone's, "
+    add("--recipe", metavar="NAME|FILE", help="recipe to start from (default: the backbone's, "
         "with the last convolution in float)")  # fmt: skip
+    add("--json", action="store_true", help="print the result as JSON")
+    add = parser.add_argument_group("calibration").add_argument
     add("--calib", type=Path, metavar="DIR", help="blurry pictures that set the ranges (default: "
         "the packaged samples)")  # fmt: skip
-    add("--calib-count", type=int, default=64, metavar="N", help="crops (default: 64)")
+    add("--calib-count", type=int, default=64, metavar="N", help="number of crops (default: 64)")
+    add = parser.add_argument_group("timing").add_argument
     add("--runtime", choices=("onnxruntime", "openvino"), default="onnxruntime",
         help="what runs and times the candidates (default: onnxruntime)")  # fmt: skip
     add("--threads", type=int, default=0, metavar="N", help="CPU threads (default: all)")
     add("--rounds", type=int, default=8, metavar="N", help="timed rounds per layer (default: 8)")
+    add = parser.add_argument_group("where to").add_argument
     add("-o", "--output", type=Path, default=Path("quantisation"), metavar="DIR",
-        help="measurements; a run that broke off goes on (default: quantisation)")  # fmt: skip
-    add("--force", action="store_true", help="measure anew")
-    add("--json", action="store_true", help="machine-readable output")
+        help="folder of the measurements; a run that broke off goes on there (default: "
+        "quantisation)")  # fmt: skip
+    add("--force", action="store_true", help="measure anew what the folder already holds")
+
+
+def _add_limits(group: Group) -> None:
+    add = group.add_argument
+    add("--max-drop", type=float, default=0.1, metavar="DB",
+        help="largest loss of PSNR against sharp pictures (default: 0.1)")  # fmt: skip
+    add("--min-snr", type=float, default=20.0, metavar="DB",
+        help="least residual SNR against the float network (default: 20)")  # fmt: skip
+    add("--table", type=Path, metavar="FILE",
+        help="also put recipe and evidence under the backbone's name into this table")  # fmt: skip
 
 
 def _add_qat(parser: argparse.ArgumentParser) -> None:
     from ..models.training.cli import add_options
 
     add_options(parser, preset="qat")
-    parser.add_argument(
-        "--recipe", metavar="NAME|FILE", help="what to imitate (default: the backbone's)"
+    parser.add_argument_group("quantisation").add_argument(
+        "--recipe", metavar="NAME|FILE", help="recipe to imitate (default: the backbone's)"
     )
 
 

@@ -147,7 +147,7 @@ def stability_db(
 
 def ort_infer(model: ModelProto, threads: int) -> Infer:
     """The model as a function that runs in onnxruntime on the CPU."""
-    ort = require("onnxruntime", extra="onnx")
+    ort = require("onnxruntime", extra="export-onnx")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

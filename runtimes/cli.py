@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .common_options import Group, add_common_options
 from .console import (
     DONE,
     FAILED,
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         "is 1.",
         epilog="Nothing is overwritten without --force, neither an input nor an existing output.",
     )
+    add_common_options(parser)
     add = parser.add_argument
     add("artifact", help="what deblur-export wrote, for example model.onnx")
     add(
@@ -55,6 +57,24 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"a picture ({', '.join(WRITABLE)}), a folder, or a quoted pattern such as "
         "'shots/*.jpg'",
     )
+    add("--json", action="store_true", help="print the result as JSON")
+    _add_reading(parser.add_argument_group("which pictures"))
+    _add_writing(parser.add_argument_group("where to, and how"))
+    _add_running(parser.add_argument_group("runtime"))
+    _add_tiling(parser.add_argument_group("borders and tiles"))
+    return parser
+
+
+def _add_reading(group: Group) -> None:
+    group.add_argument(
+        "--recursive",
+        action="store_true",
+        help="read sub-folders too; the output folder gets the same ones",
+    )
+
+
+def _add_writing(group: Group) -> None:
+    add = group.add_argument
     add(
         "-o",
         "--output",
@@ -71,27 +91,29 @@ def build_parser() -> argparse.ArgumentParser:
         help="1 to 100, for JPEG and WebP (default: %(default)s)",
     )
     add(
-        "--recursive",
-        action="store_true",
-        help="read sub-folders too; the output folder gets the same ones",
-    )
-    add(
         "--side-by-side",
         action="store_true",
         help="also write NAME_side_by_side.png: before on the left, after on the right",
     )
-    existing = parser.add_mutually_exclusive_group()
+    existing = group.add_mutually_exclusive_group()
     existing.add_argument("--force", action="store_true", help="overwrite existing files")
     existing.add_argument(
         "--skip-existing",
         action="store_true",
         help="continue an interrupted run: skip pictures whose outputs exist",
     )
+
+
+def _add_running(group: Group) -> None:
+    add = group.add_argument
     add("--threads", type=_count, default=0, metavar="N", help="CPU threads (default: all)")
-    add("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
-    _add_tiling(parser)
-    add("--json", action="store_true", help="machine-readable output")
-    return parser
+    add(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="where ONNX files and checkpoints run; TensorRT plans run on cuda, all others on "
+        "cpu (default: %(default)s)",
+    )
 
 
 def work(arguments: argparse.Namespace) -> int:
@@ -171,14 +193,14 @@ def _json_body(
     }
 
 
-def _add_tiling(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
+def _add_tiling(group: Group) -> None:
+    add = group.add_argument
     add(
         "--protocol",
         choices=PROTOCOLS,
         default=EDGE,
-        help="edge: reflect at the border, round (default). paper: pad and truncate as the "
-        "reference code does, to compare with published numbers",
+        help="edge: reflect at the border and round; paper: pad and truncate as the reference "
+        "code does, to compare with published numbers (default: edge)",
     )
     add(
         "--tile",
@@ -191,8 +213,8 @@ def _add_tiling(parser: argparse.ArgumentParser) -> None:
         "--overlap",
         type=_overlap,
         metavar="N|full",
-        help=f"pixels that neighbouring tiles share (default: {DEFAULT_OVERLAP_PX}); full: as far "
-        "as the network sees, which makes tiles exact for frozen norms",
+        help="pixels that neighbouring tiles share; full: as far as the network sees, which makes "
+        f"tiles exact for frozen norms (default: {DEFAULT_OVERLAP_PX})",
     )
 
 

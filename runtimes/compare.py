@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+from .optional import require
+
 # Wang, Bovik, Sheikh, Simoncelli, "Image Quality Assessment: From Error Visibility to Structural
 # Similarity", IEEE TIP 2004, section III-B: 11x11 circular-symmetric Gaussian with sigma 1.5,
 # K1 = 0.01, K2 = 0.03; statistics only where the window fits.
@@ -109,8 +111,7 @@ def _ssim_plane(first: np.ndarray, second: np.ndarray) -> float:
 
 def _window_mean(plane: np.ndarray) -> np.ndarray:
     """Gaussian-weighted mean at every place where the whole window fits."""
-    import cv2
-
+    cv2 = require("cv2", extra="bench")
     half = SSIM_WINDOW // 2
     kernel = cv2.getGaussianKernel(SSIM_WINDOW, SSIM_SIGMA)
     blurred = cv2.sepFilter2D(plane, cv2.CV_64F, kernel, kernel)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
-from .optional import MissingDependencyError
+from .optional import MissingDependencyError, missing_dependency
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,15 +26,17 @@ def run_command(
     parser: argparse.ArgumentParser,
     work: Callable[[argparse.Namespace], int],
     argv: list[str] | None,
+    *,
+    extra: str | None = None,
 ) -> int:
     """Parse, run, and turn a user error into one line on standard error and exit code 1.
 
+    ``extra`` brings what the command needs beyond the base install, as messages say.
     argparse itself exits with 2 on wrong usage. ``EDGEDEBLUR_DEBUG=1`` shows the traceback.
     """
     _make_streams_safe()
-    arguments = parser.parse_args(argv)
     try:
-        return work(arguments)
+        return _parse_and_work(parser, work, argv, extra)
     except KeyboardInterrupt:
         sys.stderr.write(f"{parser.prog}: interrupted\n")
         return 130
@@ -47,6 +49,18 @@ def run_command(
         hint = "" if not isinstance(error, MemoryError) else _memory_hint(parser)
         sys.stderr.write(f"{parser.prog}: error: {one_line(error)}{hint}\n")
         return FAILED
+
+
+def _parse_and_work(
+    parser: argparse.ArgumentParser,
+    work: Callable[[argparse.Namespace], int],
+    argv: list[str] | None,
+    extra: str | None,
+) -> int:
+    try:
+        return work(parser.parse_args(argv))
+    except ModuleNotFoundError as error:
+        raise missing_dependency(error, extra) from error
 
 
 def _make_streams_safe() -> None:

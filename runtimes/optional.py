@@ -42,6 +42,27 @@ def install_command(extra: str | None) -> str:
     return command
 
 
+# What the base install leaves out although modules of ours import it at their top.
+_BROUGHT_BY = {"torch": "torch", "safetensors": "torch", "cv2": "bench", "tomli": "train"}
+
+
+def missing_dependency(error: ModuleNotFoundError, extra: str | None) -> MissingDependencyError:
+    """The error of a plain ``import``, as `require` words it.
+
+    Args:
+        error: What the import raised.
+        extra: The extra for all that a command does; None takes the module's own.
+
+    Raises:
+        ModuleNotFoundError: ``error`` itself, if no extra brings the module: a fault of ours.
+    """
+    module = (error.name or "").partition(".")[0]
+    if module not in _BROUGHT_BY:
+        raise error
+    command = install_command(extra or _BROUGHT_BY[module])
+    return MissingDependencyError(f"{module} is not installed. Install it with: {command}")
+
+
 def available(module: str) -> bool:
     """Whether the module can be imported; does not import it."""
     try:

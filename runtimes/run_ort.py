@@ -13,7 +13,7 @@ from .registry import runtime
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
-@runtime("onnxruntime", formats=(".onnx",), module="onnxruntime", extra="onnx")
+@runtime("onnxruntime", formats=(".onnx",), module="onnxruntime", extra="onnxruntime")
 class OrtRunner(Runner):
     """One session; threads and provider are fixed when it opens, so two timings compare."""
 
@@ -28,13 +28,13 @@ class OrtRunner(Runner):
         return stored
 
     def _open(self) -> None:
-        ort = require("onnxruntime", extra="onnx")
+        ort = require("onnxruntime", extra="onnxruntime")
         provider = _PROVIDERS[self.device]
         if provider not in ort.get_available_providers():
             raise MissingDependencyError(
                 f"this onnxruntime has no {provider}; install it with: "
-                "pip uninstall onnxruntime && pip install onnxruntime-gpu, on a machine with "
-                "an NVIDIA driver"
+                "pip uninstall onnxruntime && pip install 'edgedeblur[onnxruntime-gpu]', on a "
+                "machine with an NVIDIA driver"
             )
         options = ort.SessionOptions()
         options.intra_op_num_threads = self.threads

@@ -18,7 +18,7 @@ from .optional import MissingDependencyError, require, version_of
 from .registry import runtime
 
 
-@runtime("torch", formats=(".safetensors", ".h5", ".pth", ".pt"), module="torch", extra="")
+@runtime("torch", formats=(".safetensors", ".h5", ".pth", ".pt"), module="torch", extra="torch")
 class TorchRunner(Runner):
     """The generator itself: frozen norms are folded, live norms use the picture's statistics."""
 
@@ -30,7 +30,7 @@ class TorchRunner(Runner):
         return _manifest_of(path, norm=None, size=None)
 
     def _open(self) -> None:
-        torch = require("torch")
+        torch = require("torch", extra="torch")
         from ..models.checkpoints.checkpoint import generator_from, load_checkpoint
         from ..models.network.norm import fold_norms
 
@@ -82,7 +82,7 @@ def open_reference(
 
 
 def _manifest_of(path: Path, *, norm: str | None, size: tuple[int, int] | None) -> Manifest:
-    require("torch")
+    require("torch", extra="torch")
     from ..models.checkpoints.checkpoint import load_checkpoint
     from ..models.network.generator import SIZE_MULTIPLE
     from ..models.network.receptive_field import receptive_radius_px

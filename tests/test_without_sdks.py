@@ -22,9 +22,10 @@ COMMANDS = {
     "deblur-run": "edgedeblur.runtimes.cli",
     "deblur-bench": "edgedeblur.benchmarks.cli",
     "deblur-train": "edgedeblur.models.training.cli",
+    "deblur-quantize": "edgedeblur.quantize.cli",
 }
 # Distribution -> import name, where they differ.
-IMPORT_NAMES = {"pillow": "PIL", "opencv-python-headless": "cv2"}
+IMPORT_NAMES = {"onnxruntime-gpu": "onnxruntime", "cuda-python": "cuda"}
 
 # Hides modules as if they had never been installed: find_spec answers None, import raises.
 HIDE = """
@@ -39,10 +40,14 @@ sys.meta_path.insert(0, Hide())
 
 
 def optional_modules() -> list[str]:
-    """Import names of everything that only an extra brings."""
+    """Import names of everything that only an extra brings, except PyTorch's and OpenCV's.
+
+    Those are imported at the top by modules that are of no use without them.
+    """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [r for extra in project["optional-dependencies"].values() for r in extra]
     names = {re.match(r"[A-Za-z0-9._-]+", r)[0] for r in wanted} - {"edgedeblur", "build"}
+    names -= {"torch", "safetensors", "opencv-python-headless", "tomli"}
     return sorted(IMPORT_NAMES.get(name, name.replace("-", "_")) for name in names)
 
 
@@ -80,7 +85,7 @@ def test_every_module_imports_without_the_optional_sdks():
 def test_runtimes_import_without_torch():
     names = [name for name in modules() if name.startswith("edgedeblur.runtimes")]
     code = f"import importlib\nfor name in {names!r}: importlib.import_module(name)"
-    done = run(code, [*optional_modules(), "torch"])
+    done = run(code, [*optional_modules(), "torch", "cv2"])
     assert done.returncode == 0, done.stderr
 
 
@@ -116,6 +121,6 @@ def test_exporting_without_the_sdk_names_the_extra(tmp_path):
     )
     done = run(code, optional_modules())
     assert done.returncode == 1
-    assert "pip install 'edgedeblur[onnx]'" in done.stderr
+    assert "pip install 'edgedeblur[export-onnx]'" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []

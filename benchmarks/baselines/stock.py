@@ -84,9 +84,9 @@ def build_stock(checkpoint: Path, size: tuple[int, int], target: Path) -> None:
 
 
 def _write_onnx(generator: nn.Module, size: tuple[int, int], target: Path) -> None:
-    torch = require("torch")
-    require("onnx", extra="onnx")
-    require("onnxscript", extra="onnx")
+    torch = require("torch", extra="torch")
+    require("onnx", extra="bench")
+    require("onnxscript", extra="export-onnx")
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # the exporter's, about its own internals
         # One file, so that one hash covers it; where the weights lie costs no time at inference.
@@ -101,9 +101,9 @@ def _write_onnx(generator: nn.Module, size: tuple[int, int], target: Path) -> No
 
 
 def _write_tflite(generator: nn.Module, size: tuple[int, int], target: Path) -> None:
-    torch = require("torch")
+    torch = require("torch", extra="torch")
     with suppress_output():
-        litert = require("litert_torch", extra="tflite")
+        litert = require("litert_torch", extra="export-tflite")
         litert.convert(generator.eval(), (torch.zeros(1, 3, *size),)).export(str(target))
 
 

@@ -101,8 +101,8 @@ def count_onnx(path: Path, size: tuple[int, int]) -> Counts:
 
 
 def _load(path: Path, size: tuple[int, int]) -> _Graph:
-    onnx = require("onnx", extra="onnx")
-    require("onnx.inliner", extra="onnx")
+    onnx = require("onnx", extra="bench")
+    require("onnx.inliner", extra="bench")
     try:
         model = onnx.load(path)
         model = onnx.inliner.inline_local_functions(model)

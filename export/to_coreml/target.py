@@ -61,7 +61,8 @@ def size_list(text: str) -> str:
 _OPTIONS = (
     Option(
         "--io",
-        "input and output: image (8-bit pixels) or tensor (float in [-1, 1]) (default: image)",
+        "what goes in and out: image (8-bit pixels) or tensor (float32 in [-1, 1]) "
+        "(default: image)",
         choices=("image", "tensor"),
         default="image",
     ),
@@ -73,13 +74,13 @@ _OPTIONS = (
     ),
     Option(
         "--enumerate",
-        "more sizes that the same package accepts, besides --size",
+        "further sizes that the same package takes",
         parse=size_list,
         metavar="HxW,...",
     ),
     Option(
         "--compute-units",
-        "compute units the app should request; recorded in the package (default: all)",
+        "processors that the app should ask Core ML for; noted in the package (default: all)",
         choices=tuple(COMPUTE_UNITS),
         default="all",
     ),
@@ -103,7 +104,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
         format="coreml",
         precision=precision,
         suffix=".mlpackage",
-        extra="coreml",
+        extra="export-coreml",
         build_modules=("torch", "coremltools"),
         run_modules=("coremltools",),
         convert=_CONVERT[precision],

@@ -70,7 +70,7 @@ class _TypePass:
     """One pass over the nodes that gives each its inputs in its own precision."""
 
     def __init__(self, model: ModelProto) -> None:
-        self._onnx = require("onnx", extra="onnx")
+        self._onnx = require("onnx", extra="export-onnx")
         self._model = model
         self._tail = float_tail(model)
         self._initializers = {tensor.name: tensor for tensor in model.graph.initializer}

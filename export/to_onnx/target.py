@@ -65,9 +65,9 @@ def to_model(graph: Graph, spec: ExportSpec) -> ModelProto:
     Returns:
         A float32 model, opset 18, ``image`` -> ``deblurred``.
     """
-    torch = require("torch")
-    require("onnxscript", extra="onnx")
-    onnxslim = require("onnxslim", extra="onnx")
+    torch = require("torch", extra="export-onnx")
+    require("onnxscript", extra="export-onnx")
+    onnxslim = require("onnxslim", extra="export-onnx")
     height, width = spec.size
     shapes: Any = None
     if spec.dynamic:
@@ -113,7 +113,7 @@ def _name_free_dimensions(model: ModelProto, spec: ExportSpec) -> None:
 
 def save_model(model: ModelProto, spec: ExportSpec, path: Path) -> None:
     """Check the model and write it, with the manifest inside and no paths of this machine."""
-    onnx = require("onnx", extra="onnx")
+    onnx = require("onnx", extra="export-onnx")
     del model.metadata_props[:]
     for node in model.graph.node:
         del node.metadata_props[:]  # stack traces with the exporting machine's paths
@@ -148,7 +148,7 @@ register(
         format="onnx",
         precision="fp32",
         suffix=".onnx",
-        extra="onnx",
+        extra="export-onnx",
         build_modules=_BUILD,
         run_modules=("onnxruntime",),
         convert=convert_fp32,
@@ -163,7 +163,7 @@ register(
         format="onnx",
         precision="int8",
         suffix=".onnx",
-        extra="onnx",
+        extra="export-onnx",
         build_modules=(*_BUILD, "onnxruntime"),
         run_modules=("onnxruntime",),
         convert=convert_int8,
@@ -178,7 +178,7 @@ register(
         format="onnx",
         precision="fp16",
         suffix=".onnx",
-        extra="onnx",
+        extra="export-onnx",
         build_modules=(*_BUILD, "onnxruntime"),
         run_modules=("onnxruntime",),
         convert=convert_fp16,

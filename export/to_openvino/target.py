@@ -41,7 +41,7 @@ def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
 
 
 def _save(graph: Graph, spec: ExportSpec, path: Path, *, half: bool) -> None:
-    openvino = require("openvino", extra="openvino")
+    openvino = require("openvino", extra="export-openvino")
     # Converts the simplified ONNX, in memory. OpenVINO's PyTorch front end (convert_model, from
     # TorchScript or torch.export) writes a third of the layers, but the compiled model is as large
     # and as fast; its outputs for live norms are wrong (off by up to 0.7 in [-1, 1]); it leaves
@@ -80,7 +80,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
         format="openvino",
         precision=precision,
         suffix=".openvino",
-        extra="openvino",
+        extra="export-openvino",
         build_modules=modules,
         run_modules=("openvino",),
         convert=_CONVERT[precision],

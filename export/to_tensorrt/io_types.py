@@ -36,7 +36,7 @@ def io_tensors(spec: ExportSpec) -> tuple[TensorSpec, TensorSpec]:
 
 def with_io_format(model: ModelProto, spec: ExportSpec) -> ModelProto:
     """Convert a model's float32 NCHW input and output to the requested type; changes ``model``."""
-    onnx = require("onnx", extra="onnx")
+    onnx = require("onnx", extra="export-onnx")
     io = spec.options["io"]
     input_spec, output_spec = io_tensors(spec)
     graph = model.graph

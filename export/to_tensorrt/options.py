@@ -44,23 +44,25 @@ def _number(low: int, high: int) -> Callable[[str], int]:
 
 
 OPTIONS = (
-    Option("--trt", "tensorrt, if it is installed with a usable GPU, else rtx (TensorRT for RTX, "
-           "which builds without a GPU)", choices=tuple(MODULES)),
-    Option("--io", "input and output type; uint8 is NHWC pictures (default: fp32)",
+    Option("--trt", "which library builds: tensorrt, or rtx (TensorRT for RTX, which builds "
+           "without a GPU) (default: tensorrt where it and a GPU are usable, else rtx)",
+           choices=tuple(MODULES)),
+    Option("--io", "type of input and output; uint8 takes whole pictures, NHWC (default: fp32)",
            choices=IO_FORMATS, default="fp32"),
-    Option("--compute-capability", "GPUs that an rtx engine is for (default: Ampere and newer)",
-           _capabilities, metavar="75,80,86,89,120,121|current"),
-    Option("--profile", "sizes of --dynamic (default: 32x32, --size, --size)", _profile,
-           metavar="MIN,OPT,MAX"),
-    Option("--max-batch", "largest batch (default: 1)", _number(1, 256), default=1,
-           metavar="N"),
-    Option("--workspace", "largest workspace of a layer", _number(1, 999_999), metavar="MIB"),
-    Option("--opt-level", "how long to look for fast kernels, 0 to 5; rtx looks on the GPU's "
-           "machine", _number(0, 5), metavar="N"),
-    Option("--timing-cache", "tensorrt: timing cache file, kept from build to build", Path,
+    Option("--compute-capability", "GPUs that a TensorRT for RTX engine runs on (default: Ampere "
+           "and newer)", _capabilities, metavar="75,80,86,89,120,121|current"),
+    Option("--profile", "smallest, usual and largest size of --dynamic (default: 32x32, --size, "
+           "--size)", _profile, metavar="MIN,OPT,MAX"),
+    Option("--max-batch", "largest number of pictures at once (default: 1)", _number(1, 256),
+           default=1, metavar="N"),
+    Option("--workspace", "largest scratch memory of a layer in MiB (default: the library's)",
+           _number(1, 999_999), metavar="MIB"),
+    Option("--opt-level", "how long TensorRT looks for fast kernels, 0 to 5; TensorRT for RTX "
+           "looks where the engine runs (default: the library's)", _number(0, 5), metavar="N"),
+    Option("--timing-cache", "file in which TensorRT keeps what it timed for the next build", Path,
            metavar="FILE"),
-    Option("--keep-onnx", "also write the typed ONNX of the engine (overwrites)", Path,
-           metavar="FILE"),
+    Option("--keep-onnx", "also write the typed ONNX that the engine is built from; replaces FILE",
+           Path, metavar="FILE"),
     Option("--layer-info", "write the engine's layers as JSON; needs a GPU", Path, metavar="FILE"),
-    Option("--verbose", "print the trtexec command of the same build", bool, default=False),
+    Option("--verbose", "print the trtexec call that builds the same engine", bool, default=False),
 )  # fmt: skip

@@ -252,7 +252,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
         format="trt",
         precision=precision,
         suffix=".plan",
-        extra="trt",
+        extra="export-tensorrt",
         build_modules=("torch", "onnx", "onnxscript", "onnxslim", _SDK),
         run_modules=("onnxruntime",),
         convert=_CONVERT[precision],

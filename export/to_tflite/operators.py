@@ -42,7 +42,7 @@ def to_operators(graph: Graph, size: tuple[int, int], *, levels: bool) -> Tflite
     network = with_depth_to_space(graph.module)
     example = torch.zeros(1, *size, 3)
     with suppress_output(), tempfile.TemporaryDirectory() as folder:
-        litert = require("litert_torch", extra="tflite")
+        litert = require("litert_torch", extra="export-tflite")
         converted = litert.convert(NhwcWrapper(network, levels=levels).eval(), (example,))
         path = Path(folder) / "network.tflite"
         converted.export(str(path))

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 IO_OPTION = Option(
     flag="--io",
-    help="input and output: image is uint8 RGB, scaled inside the graph; tensor is float32 in "
-    "[-1, 1] (default: image)",
+    help="what goes in and out: image (8-bit pixels) or tensor (float32 in [-1, 1]) "
+    "(default: image)",
     choices=("image", "tensor"),
     default="image",
 )
@@ -122,7 +122,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float, convert: objec
         format="tflite",
         precision=precision,
         suffix=".tflite",
-        extra="tflite",
+        extra="export-tflite",
         build_modules=_BUILD_INT8 if precision == "int8" else _BUILD,
         run_modules=("ai_edge_litert",),
         convert=convert,  # pyright: ignore[reportArgumentType]

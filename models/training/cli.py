@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...runtimes.common_options import Group, add_common_options, completed_by
 from ...runtimes.console import DONE, console, print_json, run_command
 from ...runtimes.files import check_writable
 from .presets import preset_names
@@ -19,7 +20,7 @@ _PRESET = "paper"
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    return run_command(build_parser(), work, argv)
+    return run_command(build_parser(), work, argv, extra="train")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,57 +32,87 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="DIR@N takes every N-th item, as in --pairs GOPRO_Large@2. With torchrun, several "
         "processes train as one.",
     )
+    add_common_options(parser)
     add_options(parser, preset=_PRESET)
-    parser.add_argument(
+    _add_decay(parser.add_argument_group("letting the rate fall"))
+    group = parser.add_argument_group("instead of training")
+    instead = group.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--evaluate", action="store_true", help="measure --init on the validation set"
+    )
+    instead.add_argument(
+        "--average",
+        nargs="+",
+        metavar="CHECKPOINT",
+        help="write the mean of these weights to --output, a .safetensors file",
+    )
+    instead.add_argument(
+        "--list-presets", action="store_true", help="show the presets and their settings as JSON"
+    )
+    return parser
+
+
+def _add_decay(group: Group) -> None:
+    add = group.add_argument
+    add(
         "--decay-from",
         type=Path,
         metavar="RUN",
         help="branch off the last saved step of this run, whose rate is flat: with its settings, "
         "let the rate fall to optim.lr_end and write into --output; RUN itself is only read",
     )
-    parser.add_argument(
-        "--decay-steps", type=int, metavar="N", help="steps of --decay-from (default: 2000)"
-    )
-    instead = parser.add_mutually_exclusive_group()  # of training
-    instead.add_argument(
-        "--evaluate", action="store_true", help="only measure --init on the validation set"
-    )
-    instead.add_argument(
-        "--average",
-        nargs="+",
-        metavar="CHECKPOINT",
-        help="only write the mean of these weights to --output, a .safetensors file",
-    )
-    instead.add_argument(
-        "--list-presets", action="store_true", help="show the presets and their settings"
-    )
-    return parser
+    add("--decay-steps", type=int, metavar="N", help="steps of --decay-from (default: 2000)")
 
 
 def add_options(parser: argparse.ArgumentParser, *, preset: str) -> None:
     """The options of every command that trains."""
     add = parser.add_argument
-    add(
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add("--threads", type=int, metavar="N", help="CPU threads (default: all)")
+    add("--json", action="store_true", help="print the result as JSON")
+    _add_settings(parser.add_argument_group("settings"), preset)
+    _add_data(parser.add_argument_group("data"))
+    _add_weights(parser.add_argument_group("weights"))
+    _add_run(parser.add_argument_group("the run"))
+
+
+def _add_settings(group: Group, preset: str) -> None:
+    add = group.add_argument
+    chosen = add(
         "--preset",
         default=preset,
         metavar="NAME|FILE.toml",
-        help=f"settings: {', '.join(preset_names())}, or a file (default: {preset})",
+        help=f"settings to start from: {', '.join(preset_names())}, or a file (default: {preset})",
     )
+    completed_by(chosen, preset_names())
     add(
         "--set",
         dest="overrides",
         action="append",
         default=[],
         metavar="SECTION.KEY=VALUE",
-        help="change one setting; may be repeated",
+        help="change one setting; repeat for more",
     )
-    add("--sharp", action="append", default=[], metavar="DIR[@N]", help="sharp pictures to blur")
-    add("--pairs", action="append", default=[], metavar="DIR[@N]", help="blurry and sharp pairs")
-    add("--video", action="append", default=[], metavar="DIR[@N]", help="sharp videos to average")
-    add("--val-sharp", type=Path, metavar="DIR", help="validate on these, blurred reproducibly")
+
+
+def _add_data(group: Group) -> None:
+    add = group.add_argument
+    add("--sharp", action="append", default=[], metavar="DIR[@N]",
+        help="sharp pictures, which get blurred; repeat for more")  # fmt: skip
+    add("--pairs", action="append", default=[], metavar="DIR[@N]",
+        help="pairs of blurry and sharp pictures; repeat for more")  # fmt: skip
+    add("--video", action="append", default=[], metavar="DIR[@N]",
+        help="sharp videos, whose frames get averaged; repeat for more")  # fmt: skip
+    add("--val-sharp", type=Path, metavar="DIR",
+        help="validate on these sharp pictures, blurred the same way each time")  # fmt: skip
     add("--val-pairs", type=Path, metavar="DIR", help="validate on these pairs")
+
+
+def _add_weights(group: Group) -> None:
+    add = group.add_argument
     add("--backbone", metavar="NAME", help="short for --set model.backbone=NAME")
-    add("--init", metavar="CHECKPOINT", help="start from it: a file, zoo:<backbone> or released")
+    add("--init", metavar="CHECKPOINT",
+        help="weights to start from: a file, zoo:<backbone> or released")  # fmt: skip
     add(
         "--freeze-norms",
         action="store_true",
@@ -90,13 +121,16 @@ def add_options(parser: argparse.ArgumentParser, *, preset: str) -> None:
     )
     add("--teacher", metavar="CHECKPOINT", help="also learn its pictures (loss.distill)")
     add("--vgg", metavar="FILE|download", help="VGG19 weights for the perceptual loss")
-    add("-o", "--output", type=Path, default=Path("run"), metavar="DIR", help="default: run")
+
+
+def _add_run(group: Group) -> None:
+    add = group.add_argument
+    add("-o", "--output", type=Path, default=Path("run"), metavar="DIR",
+        help="folder of the run (default: run)")  # fmt: skip
     add("--resume", action="store_true", help="go on with the run in --output")
-    add("--stop-after", type=int, metavar="STEP", help="save and stop there; --resume goes on")
+    add("--stop-after", type=int, metavar="STEP",
+        help="save at this step and stop; --resume goes on")  # fmt: skip
     add("--force", action="store_true", help="start anew in an --output that holds a run")
-    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    add("--threads", type=int, metavar="N", help="CPU threads (default: all)")
-    add("--json", action="store_true", help="machine-readable output")
 
 
 def work(arguments: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ def equalise(model: ModelProto, stats: Mapping[str, TensorStats]) -> tuple[Model
         model: Float32; not modified.
         stats: From `ranges.collect` on that model; invalid for the result.
     """
-    numpy_helper = require("onnx", extra="onnx").numpy_helper
+    numpy_helper = require("onnx", extra="export-onnx").numpy_helper
     model = copy.deepcopy(model)
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     pairs = _pairs(model, stats)
@@ -90,7 +90,7 @@ def _only_reader(readers_of: Mapping[str, list[NodeProto]], name: str) -> NodePr
 
 
 def _clip_maximum(model: ModelProto, clip: NodeProto) -> float:
-    numpy_helper = require("onnx", extra="onnx").numpy_helper
+    numpy_helper = require("onnx", extra="export-onnx").numpy_helper
     for tensor in model.graph.initializer:
         if len(clip.input) > 2 and tensor.name == clip.input[2]:
             return float(numpy_helper.to_array(tensor))
@@ -98,7 +98,7 @@ def _clip_maximum(model: ModelProto, clip: NodeProto) -> float:
 
 
 def _replace(tensor: object, value: np.ndarray) -> None:
-    numpy_helper = require("onnx", extra="onnx").numpy_helper
+    numpy_helper = require("onnx", extra="export-onnx").numpy_helper
     tensor.CopyFrom(  # pyright: ignore[reportAttributeAccessIssue]
         numpy_helper.from_array(
             value.astype(np.float32),

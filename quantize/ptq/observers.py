@@ -53,7 +53,7 @@ def by_entropy(values: np.ndarray, low: float, high: float) -> Range:
 
     The result is clipped to the observed extremes, so that the range of a ReLU starts at 0.
     """
-    calibrate = require("onnxruntime.quantization.calibrate", extra="onnx")
+    calibrate = require("onnxruntime.quantization.calibrate", extra="export-onnx")
     reach = max(abs(low), abs(high))
     counts, edges = np.histogram(values, _BINS, (-reach, reach))
     # Only the search of onnxruntime is used: its collector would keep all values in memory.

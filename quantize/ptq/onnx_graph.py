@@ -136,9 +136,9 @@ def _layer_in_graph(entry: str, named: Mapping[str, str]) -> str:
 def _with_qdq(
     model: ModelProto, ranges: Mapping[str, Range], recipe: Recipe, kept: set[str]
 ) -> ModelProto:
-    quantization = require("onnxruntime.quantization", extra="onnx")
-    calibrate = require("onnxruntime.quantization.calibrate", extra="onnx")
-    quantizer = require("onnxruntime.quantization.qdq_quantizer", extra="onnx")
+    quantization = require("onnxruntime.quantization", extra="export-onnx")
+    calibrate = require("onnxruntime.quantization.calibrate", extra="export-onnx")
+    quantizer = require("onnxruntime.quantization.qdq_quantizer", extra="export-onnx")
     kinds, scheme = quantization.QuantType, recipe.scheme
     activation = kinds.QUInt16 if scheme.activation_bits == 16 else kinds.QUInt8
     if scheme.symmetric:
@@ -147,7 +147,7 @@ def _with_qdq(
         name: calibrate.TensorData(lowest=np.float32(low), highest=np.float32(high))
         for name, (low, high) in ranges.items()
     }
-    shaped = require("onnx", extra="onnx").shape_inference.infer_shapes(model)
+    shaped = require("onnx", extra="export-onnx").shape_inference.infer_shapes(model)
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -209,7 +209,7 @@ def weights_only(model: ModelProto, kept: set[str], *, per_channel: bool) -> Mod
 
     onnxruntime's own weight-only quantiser supports matrix products only.
     """
-    onnx = require("onnx", extra="onnx")
+    onnx = require("onnx", extra="export-onnx")
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     nodes = list(model.graph.node)
@@ -243,7 +243,7 @@ def correct_biases(model: ModelProto, stats: Mapping[str, TensorStats], kept: se
     like inner ones. The error of a transposed convolution differs from phase to phase and is not
     corrected.
     """
-    onnx = require("onnx", extra="onnx")
+    onnx = require("onnx", extra="export-onnx")
     numpy_helper = onnx.numpy_helper
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
@@ -270,7 +270,7 @@ def correct_biases(model: ModelProto, stats: Mapping[str, TensorStats], kept: se
 
 
 def _check_weights(model: ModelProto) -> None:
-    numpy_helper = require("onnx", extra="onnx").numpy_helper
+    numpy_helper = require("onnx", extra="export-onnx").numpy_helper
     for tensor in model.graph.initializer:
         if not np.isfinite(numpy_helper.to_array(tensor)).all():
             raise ValueError(f"weight {tensor.name} holds NaN or infinity; it cannot be quantised")

@@ -62,7 +62,7 @@ class StatsCollector:
     """
 
     def __init__(self, model: ModelProto, threads: int) -> None:
-        ort = require("onnxruntime", extra="onnx")
+        ort = require("onnxruntime", extra="export-onnx")
         self._input = model.graph.input[0].name
         self._names = activations(model)
         options = ort.SessionOptions()
@@ -137,7 +137,7 @@ def _merge_pictures(rows: list[tuple[np.ndarray, ...]]) -> TensorStats:
 
 def _with_statistics(model: ModelProto, names: list[str]) -> ModelProto:
     """The model with four statistics outputs per activation instead of the activations."""
-    onnx = require("onnx", extra="onnx")
+    onnx = require("onnx", extra="export-onnx")
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     watched = copy.deepcopy(model)
     constants = {

@@ -66,7 +66,7 @@ class _PairInserter:
     def __init__(
         self, model: ModelProto, ranges: Mapping[str, Range], *, per_channel: bool
     ) -> None:
-        self._onnx = require("onnx", extra="onnx")
+        self._onnx = require("onnx", extra="export-onnx")
         self._graph = model.graph
         self._initializers = {tensor.name: tensor for tensor in model.graph.initializer}
         self._ranges = ranges

@@ -70,8 +70,8 @@ def _run_quantizer(
     file: TfliteFile, ranges: dict[str, Any] | None, recipe: Recipe, kept: Sequence[str]
 ) -> bytes:
     with suppress_output():
-        quantizer = require("ai_edge_quantizer.quantizer", extra="tflite")
-        types = require("ai_edge_quantizer.qtyping", extra="tflite")
+        quantizer = require("ai_edge_quantizer.quantizer", extra="export-tflite")
+        types = require("ai_edge_quantizer.qtyping", extra="export-tflite")
         every = types.TFLOperationName.ALL_SUPPORTED
         grain = types.QuantGranularity
         work = quantizer.Quantizer(bytearray(file.pack()))

@@ -79,7 +79,7 @@ def open_bench(
             f"{path}: candidates are made from an onnx-fp32 artifact of a fixed size with frozen "
             "norms; make one with deblur-export --target onnx-fp32"
         )
-    onnx = require("onnx", extra="onnx")
+    onnx = require("onnx", extra="export-onnx")
     samples = load_sample_inputs(size, manifest.size_multiple, dynamic=False)
     return CandidateBench(
         manifest, onnx.load(path), samples, calibration(size), runtime, threads, log
@@ -100,7 +100,7 @@ def interleaved_times(infers: Sequence[Infer], image: np.ndarray, rounds: int) -
 
 
 def _openvino_infer(model: ModelProto, threads: int) -> Infer:
-    openvino = require("openvino", extra="openvino")
+    openvino = require("openvino", extra="export-openvino")
     core = openvino.Core()
     compiled = core.compile_model(
         core.read_model(model.SerializeToString(), b""),

@@ -161,7 +161,7 @@ def drop_by_operand(
 
 def _with_float_weights(quantised: ModelProto, source: ModelProto) -> ModelProto:
     """The quantised graph with float weights restored."""
-    numpy_helper = require("onnx", extra="onnx").numpy_helper
+    numpy_helper = require("onnx", extra="export-onnx").numpy_helper
     model = copy.deepcopy(quantised)
     initializers = {tensor.name: tensor for tensor in source.graph.initializer}
     floats = {node.name: node.input[1] for node in source.graph.node if len(node.input) > 1}

@@ -1,4 +1,4 @@
-"""Decoding pixels: 8 bits a channel by Pillow, 16 bits by OpenCV or tifffile."""
+"""Decoding pixels: 8 bits a channel by Pillow, 16 bits by Pillow, twice, or tifffile."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .metadata import PNG_HEADER_BYTES, png_chunks
+from .sixteen_bits import decode_both_bytes, decode_png
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -99,14 +100,14 @@ def _cmyk_to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
 
 
 def _decode_16_bits(image: Image.Image, data: bytes) -> tuple[np.ndarray, bytes | None]:
-    """16 bits a channel, which OpenCV and tifffile decode and Pillow cuts to 8."""
+    """16 bits a channel, which Pillow would cut to 8."""
     icc = image.info.get("icc_profile")
     if image.format == "PNG":
         chunks = dict(png_chunks(data))
         if b"IEND" not in chunks:
             raise PictureError("damaged or cut off (no end marker); copy the file again")
         image.info.setdefault("exif", chunks.get(b"eXIf"))
-        return _decode_by_opencv(data), icc
+        return decode_png(image, data), icc
     tags = tiff_tags(image)
     if (
         tags.get(_PHOTOMETRIC) not in (_MIN_IS_BLACK, _RGB)
@@ -118,9 +119,9 @@ def _decode_16_bits(image: Image.Image, data: bytes) -> tuple[np.ndarray, bytes 
             "integers, alpha not premultiplied"
         )
     simple = tags.get(_COMPRESSION, 1) in _NONE_OR_DEFLATE and tags.get(_PREDICTOR, 1) == 1
-    # OpenCV mixes up planes that are stored one after another.
+    # Planes that are stored one after another are for tifffile.
     if not simple and tags.get(_PLANAR, 1) == _INTERLEAVED:
-        return _decode_by_opencv(data), icc
+        return decode_both_bytes(image, data), icc
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
@@ -129,16 +130,3 @@ def _decode_16_bits(image: Image.Image, data: bytes) -> tuple[np.ndarray, bytes 
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and array.ndim == 3:
             array = np.moveaxis(array, 0, 2)
     return array.astype(np.uint16, copy=False), icc
-
-
-def _decode_by_opencv(data: bytes) -> np.ndarray:
-    import cv2
-
-    # IMREAD_UNCHANGED does not apply the EXIF orientation, which `read` does.
-    array: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None or array.dtype != np.uint16:
-        raise PictureError("damaged, cut off, or compressed in an unknown way; save it again")
-    if array.ndim == 2:
-        return array
-    order = cv2.COLOR_BGR2RGB if array.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-    return cv2.cvtColor(array, order)

@@ -145,13 +145,15 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
 
 
+def png_chunk(name: bytes, body: bytes) -> bytes:
+    """A chunk as it lies in the file: length, name, body, checksum."""
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
 def with_png_chunks(data: bytes, chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Insert chunks directly after the header, where ICC profiles must be."""
-    inserted = bytearray()
-    for name, body in chunks:
-        inserted += struct.pack(">I", len(body)) + name + body
-        inserted += struct.pack(">I", zlib.crc32(name + body))
-    return data[:PNG_HEADER_BYTES] + bytes(inserted) + data[PNG_HEADER_BYTES:]
+    inserted = b"".join(png_chunk(name, body) for name, body in chunks)
+    return data[:PNG_HEADER_BYTES] + inserted + data[PNG_HEADER_BYTES:]
 
 
 def exif_of_tiff(image: Image.Image) -> bytes | None:

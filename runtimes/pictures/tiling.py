@@ -5,7 +5,9 @@ Shapes: H, W = pixels of the picture; h, w = pixels of a tile; 3 = RGB.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -106,8 +108,6 @@ def _deblur_tiles(
     report: Callable[[int, int], None],
 ) -> np.ndarray:
     """Blend tiles row by row into an array of ``shape``; ``source`` is the padded picture."""
-    import cv2
-
     tile_height, tile_width = plan.tile
     row_weights = axis_weights(plan.rows, tile_height, radius)
     column_weights = axis_weights(plan.columns, tile_width, radius)
@@ -122,8 +122,7 @@ def _deblur_tiles(
             _normalise(part, image[0])
             output = infer(image)
             weights = row_weights[i][:, None] * columns
-            for plane, total in zip(output[0], band, strict=True):
-                cv2.accumulateProduct(plane, weights, total[:, left : left + tile_width])
+            _accumulate(output[0], weights, band[:, :, left : left + tile_width])
             done += 1
             report(done, plan.count)
         # No later tile starts above the next top, so everything above that is final.
@@ -154,28 +153,51 @@ def _deblur_paper(infer: Infer, picture: np.ndarray, plan: TilePlan) -> np.ndarr
 
 def _pad(picture: np.ndarray, padded: tuple[int, int]) -> np.ndarray:
     """Pad right and bottom by reflection without the edge pixel; repeats a side of 1 pixel."""
-    import cv2
-
     bottom, right = padded[0] - picture.shape[0], padded[1] - picture.shape[1]
     if not bottom and not right:
         return picture
-    return cv2.copyMakeBorder(picture, 0, bottom, 0, right, cv2.BORDER_REFLECT_101)
+    return np.pad(picture, ((0, bottom), (0, right), (0, 0)), mode="reflect")
 
 
 def _normalise(part: np.ndarray, planes: np.ndarray) -> None:
     """Integers (h, w, 3) to float32 (3, h, w) in [-1, 1], written into ``planes``."""
-    import cv2
+    levels = _network_levels(part.dtype)
+    for channel, plane in enumerate(planes):
+        np.take(levels, part[..., channel], out=plane, mode="clip")  # "clip" writes unbuffered
 
-    half = np.iinfo(part.dtype).max / 2
-    for source, plane in zip(cv2.split(part), planes, strict=True):
-        cv2.addWeighted(source, 1 / half, source, 0.0, -1.0, dst=plane, dtype=cv2.CV_32F)
+
+@functools.cache
+def _network_levels(dtype: np.dtype[np.integer[Any]]) -> np.ndarray:
+    """What each integer is for the network: ``x / half - 1``, rounded once, float32."""
+    most = int(np.iinfo(dtype).max)
+    scale = float(np.float32(2 / most))
+    return (np.arange(most + 1, dtype=np.float64) * scale - 1.0).astype(np.float32)
 
 
 def _denormalise(planes: np.ndarray, part: np.ndarray) -> None:
     """Float32 (3, h, w) in [-1, 1] to integers (h, w, 3), rounded and clipped, into ``part``."""
-    import cv2
+    most = int(np.iinfo(part.dtype).max)
+    half = np.full(1, most / 2)  # an array, so that the arithmetic is float64
+    for rows in _row_blocks(part.shape[0]):
+        scaled = _multiply_add(planes[:, rows], half, half)
+        np.rint(scaled, out=scaled)
+        np.clip(scaled, 0, most, out=scaled)
+        part[rows] = scaled.transpose(1, 2, 0)
 
-    half = np.iinfo(part.dtype).max / 2
-    kind = cv2.CV_8U if part.dtype == np.uint8 else cv2.CV_16U
-    scaled = [cv2.addWeighted(p, half, p, 0.0, half, dtype=kind) for p in planes]
-    cv2.merge(scaled, dst=part)
+
+def _accumulate(tile: np.ndarray, weights: np.ndarray, total: np.ndarray) -> None:
+    """Add float32 (3, h, w) times (h, w) to ``total``, in place."""
+    for rows in _row_blocks(tile.shape[1]):
+        total[:, rows] = _multiply_add(tile[:, rows], weights[rows], total[:, rows])
+
+
+def _multiply_add(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """``a * b + c`` in float32, rounded once, whether or not the processor can do so itself."""
+    product = np.multiply(a, b, dtype=np.float64)  # exact: 24 bits times 24 bits
+    product += c
+    return product.astype(np.float32)
+
+
+def _row_blocks(height: int) -> list[slice]:
+    """Rows in pieces that stay in a processor's cache between two passes over them."""
+    return [slice(top, min(top + 16, height)) for top in range(0, height, 16)]

@@ -122,7 +122,7 @@ class MilProgram:
         missing = [name for name in self.inputs if name not in values]
         if missing:
             raise ValueError(f"{self._path}: input {missing[0]!r} is missing")
-        torch = require("torch")
+        torch = require("torch", extra="torch")
         computed: dict[str, Tensor] = dict(values)
         with torch.inference_mode():
             for name in self.inputs if watch else ():
@@ -177,7 +177,7 @@ class MilProgram:
         array = np.asarray(value)
         if array.dtype.name in ("int32", "int64", "bool") and array.ndim < 2:
             return tuple(array.tolist()) if array.ndim else array.item()
-        return require("torch").from_numpy(np.array(array))
+        return require("torch", extra="torch").from_numpy(np.array(array))
 
     def _plan_frees(self) -> None:
         """Drop steps that depend on constants alone, and free each tensor after its last use."""
@@ -230,7 +230,7 @@ def _main_function(path: Path) -> Any:  # noqa: ANN401
 
 def _torch_type(kind: Any) -> Any:  # noqa: ANN401
     """MIL's type of a tensor as PyTorch's."""
-    torch = require("torch")
+    torch = require("torch", extra="torch")
     types = coremltools("coremltools.converters.mil.mil.types")
     numpy_type = np.dtype(types.nptype_from_builtin(kind))
     return torch.from_numpy(np.empty(0, numpy_type)).dtype

@@ -70,7 +70,7 @@ def _register(*kinds: str) -> Callable[[Operation], Operation]:
 
 
 def _torch() -> ModuleType:
-    return require("torch")
+    return require("torch", extra="torch")
 
 
 def _numbers(values: Any, default: Sequence[int]) -> list[int]:  # noqa: ANN401 - tuple or array

@@ -40,7 +40,7 @@ def quantize(v: Inputs) -> Tensor:
     low, high = {"int8": (-128, 127), "uint8": (0, 255)}[v["output_dtype"]]
     scale, zero = _scale_and_zero(v)
     whole = (v["input"].float() / scale).round() + zero
-    return whole.clamp(low, high).to(getattr(require("torch"), v["output_dtype"]))
+    return whole.clamp(low, high).to(getattr(require("torch", extra="torch"), v["output_dtype"]))
 
 
 def dequantize(v: Inputs) -> Tensor:

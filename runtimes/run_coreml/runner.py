@@ -91,14 +91,14 @@ class _InterpretedModel:
 
     def __init__(self, path: Path, threads: int) -> None:
         self._path = path
-        require("torch").set_num_threads(threads)
+        require("torch", extra="torch").set_num_threads(threads)
         self._program = MilProgram(path)
         self.inputs = list(self._program.inputs)
         self.outputs = list(self._program.outputs)
 
     def tensors(self, image: np.ndarray) -> np.ndarray:
         """float32 (1, 3, H, W) in [-1, 1] -> the same."""
-        values = {self.inputs[0]: require("torch").from_numpy(image)}
+        values = {self.inputs[0]: require("torch", extra="torch").from_numpy(image)}
         return self._program.run(values)[self.outputs[0]].float().numpy()
 
     def pictures(self, pixels: np.ndarray) -> np.ndarray:

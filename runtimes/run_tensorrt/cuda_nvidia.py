@@ -19,7 +19,7 @@ class CudaPython:
     has_graphs = True
 
     def __init__(self) -> None:
-        self._rt = require("cuda.bindings.runtime", extra="trt")
+        self._rt = require("cuda.bindings.runtime", extra="tensorrt-rtx")
         error, count = self._rt.cudaGetDeviceCount()
         if int(error) != 0 or not count:
             raise NoGpuError(self._no_gpu_reason(error))

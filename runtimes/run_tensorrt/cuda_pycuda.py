@@ -18,7 +18,7 @@ class PyCuda:
     has_graphs = False
 
     def __init__(self) -> None:
-        self._drv = require("pycuda.driver")
+        self._drv = require("pycuda.driver", extra="pycuda")
         try:
             self._drv.init()
             self._gpu = self._drv.Device(0)

@@ -54,7 +54,7 @@ def gpu_name() -> str:
         cuda.close()
 
 
-@runtime("tensorrt", formats=(".plan", ".engine"), module="tensorrt_rtx", extra="trt")
+@runtime("tensorrt", formats=(".plan", ".engine"), module="tensorrt_rtx", extra="tensorrt-rtx")
 class TrtRunner(Runner):
     """One engine on GPU 0. The arithmetic is replayed from a CUDA graph from the third run on.
 

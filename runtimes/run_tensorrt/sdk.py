@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..artifact import Manifest
 
 MODULES = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
+EXTRAS = {"tensorrt": "tensorrt", "rtx": "tensorrt-rtx"}
 TITLES = {"tensorrt": "TensorRT", "rtx": "TensorRT for RTX"}
 # First bytes of a plan. TensorRT's own changed once ("ftrt" since 8.6), hence by exclusion.
 _RTX_MAGIC = b"vtrt"
@@ -43,13 +44,13 @@ def load_sdk(name: str) -> ModuleType:
         MissingDependencyError: it is not installed; the message says how to install it.
     """
     try:
-        return require(MODULES[name], extra="trt")
+        return require(MODULES[name], extra=EXTRAS[name])
     except MissingDependencyError as error:
         if name == "rtx":
             raise
         raise MissingDependencyError(
-            "tensorrt cannot be imported; install it with: pip install tensorrt (it needs an "
-            "NVIDIA GPU; on Jetson it comes with JetPack), or use --trt rtx"
+            "tensorrt cannot be imported; install it with: pip install 'edgedeblur[tensorrt]' (it "
+            "needs an NVIDIA GPU; on Jetson it comes with JetPack), or use --trt rtx"
         ) from error
 
 

@@ -16,7 +16,7 @@ from ..sdk_errors import suppress_native_stderr
 _MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
 
-@runtime("litert", formats=(".tflite",), module="ai_edge_litert", extra="tflite")
+@runtime("litert", formats=(".tflite",), module="ai_edge_litert", extra="litert")
 class TfliteRunner(Runner):
     """One interpreter; operators that XNNPACK does not support run in LiteRT's own kernels.
 
@@ -69,4 +69,4 @@ def interpreters() -> ModuleType:
         MissingDependencyError: neither is installed.
     """
     module = next((name for name in _MODULES if available(name)), _MODULES[0])
-    return require(module, extra="tflite")
+    return require(module, extra="litert")

@@ -27,7 +27,7 @@ def schema() -> Any:  # noqa: ANN401 - a generated module without types
     Raises:
         MissingDependencyError: LiteRT is not installed.
     """
-    return require("ai_edge_litert.schema_py_generated", extra="tflite")
+    return require("ai_edge_litert.schema_py_generated", extra="litert")
 
 
 class TfliteFile:
@@ -257,7 +257,7 @@ def _deduplicating_builder() -> Any:  # noqa: ANN401
     Zero points, eight bytes for each channel of every weight and bias and all 0, would be a sixth
     of an int8 file.
     """
-    flatbuffers = require("flatbuffers", extra="tflite")
+    flatbuffers = require("flatbuffers", extra="litert")
 
     class DeduplicatingBuilder(flatbuffers.Builder):
         def __init__(self) -> None:

@@ -5,7 +5,8 @@ import json
 
 import pytest
 from edgedeblur.export.arguments import parse_size
-from edgedeblur.export.cli import main, output_path
+from edgedeblur.export.build import output_path
+from edgedeblur.export.cli import main
 from edgedeblur.export.registry import Target, get_target, register, targets, targets_markdown
 
 
@@ -200,7 +201,10 @@ def test_list_tells_building_from_running(capsys, monkeypatch, absent, builds, r
     words = {True: "yes", False: "no"}
     at = cells.index("onnx, onnxslim, onnxruntime")
     assert cells[at + 1 : at + 3] == [words[builds], words[runs]]
-    hint = f"onnx-fp32: missing {', '.join(absent)}: pip install 'edgedeblur[onnx]'"
+    hint = (
+        f"onnx-fp32: missing {', '.join(absent)}; to export: "
+        "pip install 'edgedeblur[export-onnx]'; only to run: pip install 'edgedeblur[onnxruntime]'"
+    )
     assert (hint in out) == bool(absent)
 
 
@@ -211,7 +215,7 @@ def test_missing_package_is_named_with_the_extra(capsys, monkeypatch, tmp_path):
     assert main(["--backbone", "mobilenet_dsc", "--target", "onnx-fp32", "-o", str(tmp_path)]) == 1
     err = capsys.readouterr().err
     assert "onnxslim cannot be imported" in err
-    assert "pip install 'edgedeblur[onnx]'" in err
+    assert "pip install 'edgedeblur[export-onnx]'" in err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,7 +4,8 @@ import json
 
 import edgedeblur.export.rewrites.tune as tune
 import pytest
-from edgedeblur.export.cli import main, rewrite_steps
+from edgedeblur.export.build import rewrite_steps
+from edgedeblur.export.cli import main
 from edgedeblur.export.registry import get_target, targets
 from edgedeblur.export.rewrites.rewrite import parse_steps
 from edgedeblur.export.rewrites.tune import TimedCandidate, best_rewrite, choose_fastest

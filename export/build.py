@@ -1,0 +1,127 @@
+"""One artifact as somebody asked for it: settings, name, calibration, rewrites, then `produce`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .batch import Job, LogStep
+from .registry import Target
+
+if TYPE_CHECKING:
+    from ..models.checkpoints.checkpoint import Checkpoint
+    from ..runtimes.artifact import Manifest
+    from .graph import ExportSpec
+    from .rewrites.rewrite import Step
+
+DEFAULT_SIZE = (736, 1280)  # 720p, padded
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all artifacts of a call share.
+
+    Attributes:
+        norm: ``frozen`` or ``live``; None takes what the weights were trained for.
+        rewrite: ``auto``, ``none``, ``all`` or names, as ``--rewrite``.
+        calibration: Folder of blurry pictures for int8; None takes the packaged samples.
+        calibration_count: Crops.
+        recipe: Name or JSON file for int8; None takes what was found for the backbone.
+        max_drop_db: Largest loss of PSNR of int8 artifacts against sharp pictures.
+        threads: CPU threads of the comparison.
+        force: Replace existing files.
+    """
+
+    norm: str | None = None
+    rewrite: str = "auto"
+    calibration: Path | None = None
+    calibration_count: int = 64
+    recipe: str | None = None
+    max_drop_db: float = 0.1
+    threads: int = 1
+    force: bool = False
+
+
+def job_builder(checkpoint: Checkpoint, settings: Settings) -> Callable[[Job, LogStep], Manifest]:
+    """A function that exports a job; all jobs share the prepared network and PyTorch's outputs."""
+    from .android import ANDROID_OPTION, copy_to_app
+    from .prepare import CachingNetwork, check_norm_size, prepare
+    from .produce import produce
+
+    norm = settings.norm or checkpoint.norm
+    prepared = prepare(checkpoint, norm=norm)
+    prepared = dataclasses.replace(prepared, reference=CachingNetwork(prepared.reference))
+
+    def build(job: Job, log: LogStep) -> Manifest:
+        check_norm_size(norm, job.spec.size)
+        spec = with_quantisation_plan(job.spec, job.target, checkpoint, settings, log)
+        rewrites = rewrite_steps(settings.rewrite, job.target, checkpoint.backbone, norm)
+        manifest = produce(job.target, checkpoint, spec, job.output, norm=norm, rewrites=rewrites,
+                           prepared=prepared, force=settings.force, threads=settings.threads,
+                           log=log)  # fmt: skip
+        if spec.options.get(ANDROID_OPTION.key):
+            copy_to_app(job.output, manifest, checkpoint)
+        return manifest
+
+    return build
+
+
+def with_quantisation_plan(
+    spec: ExportSpec, target: Target, checkpoint: Checkpoint, settings: Settings, log: LogStep
+) -> ExportSpec:
+    """The export request with a quantisation plan, for targets that need calibration.
+
+    Raises:
+        FileNotFoundError, ValueError: no such recipe, or no calibration pictures.
+    """
+    if not target.needs_calibration:
+        return spec
+    from ..quantize.calibration import calibration_set
+    from ..quantize.pipeline import QuantPlan
+    from ..quantize.recipe import read_recipe
+
+    recipe = read_recipe(settings.recipe, checkpoint.backbone)
+    if settings.recipe is None and target.recipe is not None:
+        recipe = target.recipe(recipe)
+    log("reading calibration pictures")
+    pictures = calibration_set(settings.calibration, spec.size, count=settings.calibration_count)
+    plan = QuantPlan(recipe, pictures, settings.max_drop_db, settings.threads, log)
+    return dataclasses.replace(spec, quantise=plan)
+
+
+def rewrite_steps(text: str, target: Target, backbone: str, norm: str) -> tuple[Step, ...]:
+    """The rewrite steps for the value of ``--rewrite``.
+
+    Raises:
+        ValueError: an unknown rewrite or fusion point.
+    """
+    from .rewrites.rewrite import parse_steps
+    from .rewrites.tune import best_rewrite
+
+    if text != "auto":
+        return parse_steps(text)
+    if norm != "frozen":
+        return ()  # a live norm sits between the convolution and the next operation
+    return parse_steps(best_rewrite(target.name, backbone)[0])
+
+
+def output_path(
+    wanted: Path, target: Target, backbone: str, size: tuple[int, int], *, dynamic: bool
+) -> Path:
+    """The artifact's path: ``wanted`` if it has the target's suffix, else a name in that folder.
+
+    Raises:
+        ValueError: a file name with another suffix.
+    """
+    if wanted.suffix == target.suffix:
+        return wanted
+    if wanted.suffix and not wanted.is_dir():
+        raise ValueError(
+            f"{wanted}: {target.name} writes {target.suffix} files; "
+            "change the suffix or give an existing folder"
+        )
+    shape = "dynamic" if dynamic else f"{size[0]}x{size[1]}"
+    return wanted / f"{backbone}_{target.name}_{shape}{target.suffix}"
