@@ -63,6 +63,9 @@ def test_what_does_not_fit_a_tile_is_refused():
     for more in ({"overlap_px": 97}, {"overlap_px": 128}, {"overlap_px": -1, "radius": 49}):
         with pytest.raises(ValueError, match="overlap of 128 px does not fit tiles of 128 px"):
             columns(320, 128, **more)
+    for asked, shared in ((512, 512), (513, 544), (900, 928)):
+        with pytest.raises(ValueError, match=f"overlap of {shared} px does not fit tiles of 512"):
+            columns(2048, 512, overlap_px=asked)
     with pytest.raises(ValueError, match="not -2"):
         columns(320, 128, overlap_px=-2, radius=9)
     with pytest.raises(ValueError, match="norms are live"):
@@ -71,7 +74,8 @@ def test_what_does_not_fit_a_tile_is_refused():
 
 
 def test_pictures_of_up_to_two_megapixels_stay_whole():
-    assert plan(1024, 2048) == TilePlan((1024, 2048), (1024, 2048), (0,), (0,))
+    for size in ((1024, 2048), (512, 2048), (2048, 32), (1088, 1920)):
+        assert plan(*size) == TilePlan(size, size, (0,), (0,))
     # 2080 needs tiles of 1024 at 896 apart: three. The smallest three that share 128 are 779
     # wide, 800 in whole multiples, and lie half of 1280 apart.
     assert plan(1024, 2080) == TilePlan((1024, 2080), (1024, 800), (0,), (0, 640, 1280))
@@ -81,6 +85,9 @@ def test_pictures_of_up_to_two_megapixels_stay_whole():
     assert both.tile == (928, 928)
     assert both.rows == both.columns == (0, 768, 1568, 2368, 3168)
     assert both.count == 25
+    assert {type(origin) for origin in both.rows} == {int}
+    # Five tiles of 924.8 or more: 928, though 924 would be a multiple of 4.
+    assert plan(600, 4112, multiple=4).tile == (600, 928)
 
 
 def test_asked_tiles_are_kept_and_cut_to_the_picture():
@@ -88,7 +95,7 @@ def test_asked_tiles_are_kept_and_cut_to_the_picture():
     assert cut == TilePlan((64, 2080), (64, 1024), (0,), (0, 512, 1056))
     assert plan(2080, 64, tile=(1024, 1024)).rows == (0, 512, 1056)
     assert plan(33, 95, tile=(32, 32), overlap_px=0).count == 2 * 3
-    assert plan(64, 64, size=(64, 64), tile=(64, 64)).count == 1
+    assert plan(64, 64, size=(64, 64), tile=tuple([64] * 2)).count == 1  # equal, not one object
     assert plan(20, 20, tile=(8, 12), multiple=4, overlap_px=0).columns == (0, 8)
 
 
