@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from edgedeblur.runtimes.pictures.tile_plan import TilePlan, TilingOptions, axis_weights, plan_tiles
@@ -29,6 +31,7 @@ def test_tiles_share_128_pixels_where_nobody_names_an_overlap():
     # At a multiple of 160 the overlap is 160: 17 tiles, each 480 after the last.
     cut = plan(160, 8320, size=(160, 640), multiple=160)
     assert cut.columns == tuple(range(0, 7681, 480))
+    assert plan(1, 897, size=(1, 512), multiple=1).columns == (0, 192, 385)  # 127 would make two
 
 
 def test_small_tiles_share_at_most_their_half_in_whole_multiples():
@@ -76,6 +79,8 @@ def test_what_does_not_fit_a_tile_is_refused():
 def test_pictures_of_up_to_two_megapixels_stay_whole():
     for size in ((1024, 2048), (512, 2048), (2048, 32), (1088, 1920)):
         assert plan(*size) == TilePlan(size, size, (0,), (0,))
+    assert plan(32, 65568).count > 1  # 1024 pixels more than two megapixels
+    assert len(plan(1000, 2817, multiple=1).columns) == 4  # 1024 + 2 * 896 is one pixel less
     # 2080 needs tiles of 1024 at 896 apart: three. The smallest three that share 128 are 779
     # wide, 800 in whole multiples, and lie half of 1280 apart.
     assert plan(1024, 2080) == TilePlan((1024, 2080), (1024, 800), (0,), (0, 640, 1280))
@@ -95,6 +100,7 @@ def test_asked_tiles_are_kept_and_cut_to_the_picture():
     assert cut == TilePlan((64, 2080), (64, 1024), (0,), (0, 512, 1056))
     assert plan(2080, 64, tile=(1024, 1024)).rows == (0, 512, 1056)
     assert plan(33, 95, tile=(32, 32), overlap_px=0).count == 2 * 3
+    assert plan(2080, 2080, tile=(1024, 512)).tile == (1024, 512)
     assert plan(64, 64, size=(64, 64), tile=tuple([64] * 2)).count == 1  # equal, not one object
     assert plan(20, 20, tile=(8, 12), multiple=4, overlap_px=0).columns == (0, 8)
 
@@ -108,7 +114,7 @@ def test_padding_goes_up_to_the_multiple_and_to_the_fixed_size():
 
 
 @pytest.mark.parametrize(
-    "tile", [(31, 64), (64, 33), (0, 64), (64, 0), (-32, 64), (64, -64), (16, 16)]
+    "tile", [(31, 64), (33, 64), (64, 33), (0, 64), (64, 0), (-32, 64), (64, -64), (16, 16)]
 )
 def test_tiles_that_are_no_multiples_are_refused(tile):
     with pytest.raises(ValueError, match="tile sides must be multiples of 32"):
@@ -139,6 +145,13 @@ def test_unknown_protocols_are_refused(protocol):
     assert plan(8, 8, protocol="-edge-".strip("-")).count == 1
     with pytest.raises(ValueError, match="protocol must be edge or paper"):
         plan(8, 8, protocol=protocol)
+
+
+def test_plans_and_options_do_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        plan(8, 8).tile = (1, 1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TilingOptions().overlap_px = 3
 
 
 def fade(count):

@@ -76,7 +76,7 @@ def test_a_single_pixel_is_repeated():
 ORIGINS = {16: (0,), 20: (0, 4), 24: (0, 8), 32: (0, 8, 16)}
 
 
-@pytest.mark.parametrize("shape", [(22, 30), (16, 30), (30, 16), (17, 31)])
+@pytest.mark.parametrize("shape", [(22, 30), (16, 30), (30, 16), (17, 31), (16, 18)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_tiles_get_their_part_and_count_by_their_weights(shape, dtype):
     """Each tile answers with a level of its own, so that every weight shows in the result."""
@@ -97,6 +97,7 @@ def test_tiles_get_their_part_and_count_by_their_weights(shape, dtype):
     for call, (top, left, weight) in enumerate(places, 1):
         total[top : top + 16, left : left + 16] += weight * (-0.9 + 0.1 * call)
         part = padded[top : top + 16, left : left + 16].transpose(2, 0, 1)
+        assert network.seen[call - 1].shape == (1, 3, 16, 16)
         assert network.seen[call - 1][0] == pytest.approx(
             part / (np.iinfo(dtype).max / 2) - 1, abs=1e-6
         )
@@ -146,7 +147,7 @@ def test_other_types_are_refused(kind):
 
 
 @pytest.mark.parametrize(
-    "shape", [(4, 4), (4, 4, 2), (4, 4, 4), (1, 4, 4, 3), (0, 4, 3), (4, 0, 3)]
+    "shape", [(4, 4), (4, 4, 2), (4, 4, 4), (1, 4, 3, 3), (0, 4, 3), (4, 0, 3)]
 )
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match=r"must have shape \(H, W, 3\)"):
@@ -160,3 +161,6 @@ def test_the_paper_knows_8_bits_only():
     network = Network()
     deblur(network, noise(4, 4), protocol=protocol)
     assert network.seen[0].shape == (1, 3, 8, 8)
+    assert not network.seen[0][:, :, 4:].any()
+    with pytest.raises(ValueError, match="protocol must be edge or paper"):
+        deblur(Network(), noise(4, 4, dtype=np.uint16), protocol="zero")
