@@ -182,6 +182,13 @@ def test_variances_too_large_for_a_number_are_refused():
     assert module[1].running_mean.tolist() == MEAN.tolist()
 
 
+def test_reestimation_without_pictures_is_refused():
+    module = nn.Sequential(nn.Identity(), norm_of(BatchNorm))
+    with pytest.raises(ValueError, match="needs at least one picture"):
+        reestimate(module, [])
+    assert module[1].running_mean.tolist() == MEAN.tolist()
+
+
 def test_modes_are_told_apart_by_their_letters():
     module = network()
     words = "live frozen"
