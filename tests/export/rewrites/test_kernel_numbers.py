@@ -55,9 +55,9 @@ def test_a_separable_convolutions_kernel_is_the_product():
     ],
 )
 def test_other_convolutions_are_refused(conv):
-    with pytest.raises(TypeError, match="Conv2d is no dense or separable 3x3 convolution"):
+    with pytest.raises(TypeError, match="Conv2d is not a dense or separable 3x3 convolution"):
         dense_kernel(conv)
-    with pytest.raises(TypeError, match="Identity is no dense or separable"):
+    with pytest.raises(TypeError, match="Identity is not a dense or separable"):
         dense_kernel(nn.Identity())
 
 

@@ -43,6 +43,7 @@ def test_the_affine_map_of_a_frozen_norm():
     assert scale.tolist() == [2.0, 2.0]  # 4 / 2 and 6 / 3
     assert shift.tolist() == [-5.0, 3.0]  # 1 - 3 * 2 and -1 + 2 * 2
     assert scale.dtype == shift.dtype == torch.float64
+    assert not scale.requires_grad
     scale, shift = affine_of(norm_of(InstanceNorm))
     assert scale.tolist() == pytest.approx([1 / 2, 1 / 3])
     assert shift.tolist() == pytest.approx([-3 / 2, 2 / 3])
@@ -166,11 +167,14 @@ def test_reestimation_averages_pictures_and_counts_batches():
 
 def test_reestimation_runs_on_each_pictures_own_statistics():
     # What the second norm sees is the first one's output, normalised picture by picture.
-    module = nn.Sequential(nn.Identity(), norm_of(InstanceNorm), norm_of(InstanceNorm))
+    conv = nn.Conv2d(2, 2, 1, bias=False)  # the identity, which has weights that could be trained
+    conv.weight.data = torch.eye(2).reshape(2, 2, 1, 1)
+    module = nn.Sequential(conv, norm_of(InstanceNorm), norm_of(InstanceNorm))
     image = torch.rand(1, 2, 4, 4) * 9
     reestimate(module, [image])
     variance = image.var(dim=(2, 3), unbiased=False)[0]
     assert module[2].running_mean.tolist() == pytest.approx([0, 0], abs=1e-5)
+    assert not module[1].running_mean.requires_grad
     assert torch.allclose(module[2].running_var, variance / (variance + 1) * 16 / 15, atol=1e-4)
 
 

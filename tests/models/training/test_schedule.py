@@ -8,6 +8,7 @@ import pytest
 from edgedeblur.models.training.config import Optim
 from edgedeblur.models.training.schedule import (
     backbone_is_frozen,
+    decay_span,
     learning_rate,
     norms_are_frozen,
 )
@@ -64,3 +65,16 @@ def test_norms_freeze_for_the_last_epochs():
     frozen = [norms_are_frozen(optim, step, 3) for step in range(12)]
     assert frozen == [False] * 6 + [True] * 6
     assert not norms_are_frozen(Optim(flat_epochs=1, decay_epochs=1), 5, 3)
+
+
+def test_a_decay_in_steps_takes_the_place_of_the_epochs():
+    optim = Optim(lr=1.0, lr_end=0.0, flat_epochs=9, decay_epochs=9, decay_at=2, decay_steps=5)
+    assert decay_span(optim, 7) == (2, 5)
+    assert rates(optim, 7, 8) == [1.0, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    assert decay_span(Optim(flat_epochs=2, decay_epochs=3), 7) == (14, 21)
+    assert decay_span(Optim(flat_epochs=2, decay_epochs=3, decay_steps=1), 7) == (0, 1)
+
+
+def test_norms_freeze_before_the_end_of_a_decay_in_steps():
+    optim = Optim(decay_at=4, decay_steps=6, frozen_norm_epochs=1)  # 10 steps, the last 3 of them
+    assert [norms_are_frozen(optim, step, 3) for step in range(10)] == [False] * 7 + [True] * 3

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from edgedeblur.quantize.ptq.equalise import equalise
-from edgedeblur.quantize.ptq.ranges import TensorStats, Watcher, activations, collect
+from edgedeblur.quantize.ptq.ranges import StatsCollector, TensorStats, activations, collect
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -71,7 +71,7 @@ def test_extremes_means_and_every_fourth_value():
 )  # fmt: skip
 def test_pictures_share_a_hundred_thousand_values(count, step):
     image = ramp(80, 80)
-    found = Watcher(halving(), 1).collect([image], count=count)
+    found = StatsCollector(halving(), 1).collect([image], count=count)
     values = image[:, :, ::4, ::4].ravel()
     assert len(values) == 1200
     assert found["image"].values.tolist() == values[::step].tolist()
@@ -81,7 +81,7 @@ def test_pictures_share_a_hundred_thousand_values(count, step):
 def test_the_picture_that_is_not_finite_is_named(bad):
     broken = ramp(4, 4)
     broken[0, 1, 2, 3] = bad
-    with pytest.raises(ValueError, match="calibration picture 2 makes image take values"):
+    with pytest.raises(ValueError, match="calibration picture 2: image has values"):
         collect(halving(), [ramp(4, 4), broken], count=2, threads=1)
     with pytest.raises(ValueError, match="no calibration pictures"):
         collect(halving(), [], count=0, threads=1)

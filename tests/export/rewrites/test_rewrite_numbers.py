@@ -1,4 +1,4 @@
-"""Rewrites on sites of a few channels: the same function, and the parts that are left."""
+"""Rewrites on fusion points of a few channels: the same function, and the parts that are left."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from edgedeblur.export.graph import Graph
 from edgedeblur.export.rewrites import rewrite
-from edgedeblur.export.rewrites.fusion_points import SITES, Branch, Site
+from edgedeblur.export.rewrites.fusion_points import FUSION_POINTS, Branch, FusionPoint
 from edgedeblur.export.rewrites.kernels import PhaseConv
 from edgedeblur.export.rewrites.rewrite import REWRITES, Step, apply_rewrites, parse_steps
 from edgedeblur.models.network.convolution import SeparableConv
@@ -27,7 +27,7 @@ def joined(separable=False):
     torch.manual_seed(0)
     fine = Branch(((0, 1),), lateral=nn.Conv2d(3, 4, 1, bias=False))
     coarse = Branch(((1, 1),), factor=2)
-    return Site([fine, coarse], conv=conv(4, 5, separable=separable), relu=True)
+    return FusionPoint([fine, coarse], conv=conv(4, 5, separable=separable), relu=True)
 
 
 def merged(separable=False, bias=True):
@@ -35,39 +35,39 @@ def merged(separable=False, bias=True):
     torch.manual_seed(1)
     sources = ((0, 8), (1, 4), (2, 2), (3, 1))
     whole = conv(8, 3, bias=bias, separable=separable)
-    return Site([Branch(sources, conv=whole)], conv=None, relu=False)
+    return FusionPoint([Branch(sources, conv=whole)], conv=None, relu=False)
 
 
 def last(factor=2, separable=False):
     """Enlarged, then convolved."""
     torch.manual_seed(2)
     branch = Branch(((0, 1),), factor=factor, conv=conv(4, 3, separable=separable))
-    return Site([branch], conv=None, relu=False)
+    return FusionPoint([branch], conv=None, relu=False)
 
 
-def inputs(site):
+def inputs(point):
     """Maps that fit: of 16x24 pixels where nothing is enlarged."""
     torch.manual_seed(3)
-    if site.conv is not None or len(site.each()) == 2:
+    if point.conv is not None or len(point.typed_branches()) == 2:
         return torch.randn(2, 3, 4, 6), torch.randn(2, 4, 2, 3)
-    if len(site.each()[0].sources) == 4:
+    if len(point.typed_branches()[0].sources) == 4:
         return tuple(torch.randn(1, 2, 16 // r, 24 // r) for r in (8, 4, 2, 1))
     return (torch.randn(1, 4, 3, 5),)
 
 
-def rewritten(site, *names, maps=None):
-    """The site after the rewrites, which must compute what it did."""
-    maps, done = maps or inputs(site), copy.deepcopy(site)
+def rewritten(point, *names, maps=None):
+    """The point after the rewrites, which must compute what it did."""
+    maps, done = maps or inputs(point), copy.deepcopy(point)
     with torch.no_grad():
         for name in names:
             assert REWRITES[name](done)
-        assert (done(*maps) - site(*maps)).abs().max() <= 1e-5
+        assert (done(*maps) - point(*maps)).abs().max() <= 1e-5
     return done
 
 
-def parts(site):
+def parts(point):
     """What is left of each branch: sources, enlargement, convolution."""
-    return [(b.sources, b.factor, type(b.conv).__name__) for b in site.each()]
+    return [(b.sources, b.factor, type(b.conv).__name__) for b in point.typed_branches()]
 
 
 @pytest.mark.parametrize("separable", [False, True])
@@ -76,9 +76,11 @@ def test_a_convolution_over_a_sum_becomes_two(separable):
     done = rewritten(joined(separable), "split_concat")
     assert done.conv is None
     assert parts(done) == [(((0, 1),), 1, kind), (((1, 1),), 2, kind)]
-    biases = [(b.conv.pointwise if separable else b.conv).bias is not None for b in done.each()]
+    biases = [
+        (b.conv.pointwise if separable else b.conv).bias is not None for b in done.typed_branches()
+    ]
     assert biases == [True, False]
-    assert len({id(b.conv) for b in done.each()}) == 2
+    assert len({id(b.conv) for b in done.typed_branches()}) == 2
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -87,18 +89,20 @@ def test_a_convolution_over_a_concatenation_becomes_four(separable, bias):
     kind = "SeparableConv" if separable else "Conv2d"
     done = rewritten(merged(separable, bias), "split_concat")
     assert parts(done) == [(((i, 1),), 8 >> i, kind) for i in range(4)]
-    convs = [b.conv.pointwise if separable else b.conv for b in done.each()]
+    convs = [b.conv.pointwise if separable else b.conv for b in done.typed_branches()]
     assert [c.bias is not None for c in convs] == [bias, False, False, False]
-    firsts = [b.conv.depthwise if separable else b.conv for b in done.each()]
+    firsts = [b.conv.depthwise if separable else b.conv for b in done.typed_branches()]
     assert [c.in_channels for c in firsts] == [2] * 4
     assert not REWRITES["split_concat"](done)  # there is nothing left to split
 
 
 def test_there_is_nothing_to_split_in_one_source_or_without_a_convolution():
     assert not REWRITES["split_concat"](last())
-    bare = Site([Branch(((0, 1), (1, 1)))], conv=None, relu=False)
+    bare = FusionPoint([Branch(((0, 1), (1, 1)))], conv=None, relu=False)
     assert not REWRITES["split_concat"](bare)
-    two = Site([Branch(((0, 1), (1, 1)), conv=conv(4, 3)) for _ in range(2)], conv=None, relu=False)
+    two = FusionPoint(
+        [Branch(((0, 1), (1, 1)), conv=conv(4, 3)) for _ in range(2)], conv=None, relu=False
+    )
     assert not REWRITES["split_concat"](two)
 
 
@@ -106,16 +110,16 @@ def test_there_is_nothing_to_split_in_one_source_or_without_a_convolution():
 def test_coarse_parts_are_nested_into_one(bias):
     done = rewritten(merged(bias=bias), "split_concat", "nest_upsampling")
     assert parts(done) == [(((0, 4), (1, 2), (2, 1)), 2, "Conv2d"), (((3, 1),), 1, "Conv2d")]
-    assert [b.conv.bias is not None for b in done.each()] == [bias, False]
-    assert done.each()[0].conv.weight.shape == (3, 6, 3, 3)
+    assert [b.conv.bias is not None for b in done.typed_branches()] == [bias, False]
+    assert done.typed_branches()[0].conv.weight.shape == (3, 6, 3, 3)
 
 
 def test_biases_of_nested_parts_add_up():
-    site = rewritten(merged(), "split_concat")
-    site.each()[2].conv.bias = nn.Parameter(torch.tensor([1.0, 2.0, 3.0]))
-    first = site.each()[0].conv.bias.detach()
-    done = rewritten(site, "nest_upsampling", maps=inputs(merged()))
-    assert torch.allclose(done.each()[0].conv.bias, first + torch.tensor([1.0, 2.0, 3.0]))
+    point = rewritten(merged(), "split_concat")
+    point.typed_branches()[2].conv.bias = nn.Parameter(torch.tensor([1.0, 2.0, 3.0]))
+    first = point.typed_branches()[0].conv.bias.detach()
+    done = rewritten(point, "nest_upsampling", maps=inputs(merged()))
+    assert torch.allclose(done.typed_branches()[0].conv.bias, first + torch.tensor([1.0, 2.0, 3.0]))
 
 
 def test_nesting_needs_two_coarse_dense_parts_of_one_source_each():
@@ -128,7 +132,7 @@ def test_nesting_needs_two_coarse_dense_parts_of_one_source_each():
         assert not nest(separable)
         laterals = rewritten(joined(), "split_concat")
         assert not nest(laterals)  # one coarse part only
-        for branch in laterals.each():
+        for branch in laterals.typed_branches():
             branch.factor, branch.lateral = 2, nn.Conv2d(3, 4, 1, bias=False)
         assert not nest(laterals)
         pair = rewritten(merged(), "split_concat")
@@ -153,8 +157,8 @@ def test_laterals_go_into_what_follows(separable):
     done = rewritten(joined(separable), "compose_laterals")
     second = "SeparableConv" if separable else "Conv2d"
     assert parts(done) == [(((0, 1),), 1, "Conv2d"), (((1, 1),), 2, second)]
-    assert [b.lateral for b in done.each()] == [None, None]
-    assert done.each()[0].conv.weight.shape == (5, 3, 3, 3)
+    assert [b.lateral for b in done.typed_branches()] == [None, None]
+    assert done.typed_branches()[0].conv.weight.shape == (5, 3, 3, 3)
     assert not REWRITES["compose_laterals"](done)
     assert rewritten(rewritten(joined(), "split_concat"), "compose_laterals")
 
@@ -173,7 +177,7 @@ def test_a_joined_site_is_split_to_enlarge(name):
     kind = "PhaseConv" if name.endswith("shuffle") else "ConvTranspose2d"
     assert parts(done) == [(((0, 1),), 1, "Conv2d"), (((1, 1),), 1, kind)]
     flat = joined()
-    flat.each()[1].factor = 1
+    flat.typed_branches()[1].factor = 1
     assert not REWRITES[name](flat)
     assert flat.conv is not None  # and it is not split for nothing
 
@@ -182,28 +186,28 @@ def test_shuffling_takes_the_last_factor_of_two():
     for factor in (2, 4, 8):
         done = rewritten(last(factor), "upsample_to_pixelshuffle")
         assert parts(done) == [(((0, 1),), factor // 2, "PhaseConv")]
-    assert isinstance(done.each()[0].conv, PhaseConv)
+    assert isinstance(done.typed_branches()[0].conv, PhaseConv)
     assert not REWRITES["upsample_to_pixelshuffle"](done)  # what is shuffled is no plain 3x3
     assert not REWRITES["upsample_to_pixelshuffle"](last(separable=True))
 
 
 class Holder(nn.Module):
-    """Stands for a `SiteGenerator`."""
+    """Stands for a `RewritableGenerator`."""
 
-    def __init__(self, sites):
+    def __init__(self, points):
         super().__init__()
-        self.sites = sites
+        self.points = points
         self.weight = nn.Parameter(torch.zeros(1))
 
-    def site(self, name):
-        return self.sites[name]
+    def fusion_point(self, name):
+        return self.points[name]
 
 
 @pytest.fixture
 def graph(monkeypatch):
-    monkeypatch.setattr(rewrite, "SiteGenerator", lambda sites: Holder(sites).train())
-    sites = {name: joined() for name in SITES} | {"final": last(), "smooth": merged()}
-    return Graph(sites, nn.Identity(), "where from", "frozen", ("before",))
+    monkeypatch.setattr(rewrite, "RewritableGenerator", lambda points: Holder(points).train())
+    points = {name: joined() for name in FUSION_POINTS} | {"final": last(), "smooth": merged()}
+    return Graph(points, nn.Identity(), "where from", "frozen", ("before",))
 
 
 def test_steps_are_done_in_order_and_named(graph):
@@ -215,21 +219,21 @@ def test_steps_are_done_in_order_and_named(graph):
     assert not done.module.weight.requires_grad
     assert graph.module["td1"].conv is None
     assert graph.module["td3"].conv is not None
-    assert graph.module["td1"].each()[0].lateral is not None
-    assert graph.module["td2"].each()[0].lateral is None
+    assert graph.module["td1"].typed_branches()[0].lateral is not None
+    assert graph.module["td2"].typed_branches()[0].lateral is None
 
 
-def test_a_step_without_sites_goes_wherever_it_fits(graph):
+def test_a_step_without_points_goes_wherever_it_fits(graph):
     done = apply_rewrites(graph, [Step("split_concat")])
     assert done.rewrites[1:] == ("split_concat",)
-    assert all(site.conv is None for site in graph.module.values())
-    assert len(graph.module["smooth"].each()) == 4
+    assert all(point.conv is None for point in graph.module.values())
+    assert len(graph.module["smooth"].typed_branches()) == 4
 
 
 def test_a_step_that_fits_nowhere_is_an_error_unless_it_is_optional(graph):
-    with pytest.raises(ValueError, match="compose_separable has nothing to do at this network;"):
+    with pytest.raises(ValueError, match="compose_separable does not apply at this network;"):
         apply_rewrites(graph, [Step("compose_separable")])
-    with pytest.raises(ValueError, match=r"split_concat has nothing to do at final;"):
+    with pytest.raises(ValueError, match=r"split_concat does not apply at final;"):
         apply_rewrites(graph, [Step("split_concat", ("td1", "final"))])
     optional = Step("compose_separable", optional=True)
     assert apply_rewrites(graph, [optional]).rewrites == ("before",)
@@ -263,8 +267,8 @@ def test_texts_become_steps():
     for text, message in (
         ("split_concats", r"unknown rewrite 'split_concats'; did you mean split_concat\? Known:"),
         ("qqqq", "unknown rewrite 'qqqq' Known: split_concat, nest_upsampling"),
-        ("split_concat@smoth", r"unknown site 'smoth'; did you mean smooth\?"),
-        (" , ", "no rewrites named"),
+        ("split_concat@smoth", r"unknown fusion point 'smoth'; did you mean smooth\?"),
+        (" , ", "no rewrites given"),
     ):
         with pytest.raises(ValueError, match=message):
             parse_steps(text)
