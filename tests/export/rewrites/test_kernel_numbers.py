@@ -16,7 +16,7 @@ from edgedeblur.models.network.convolution import SeparableConv
 from torch import nn
 
 
-def conv_of(separable, bias, channels=(3, 5)):
+def conv_of(separable, bias, channels=(4, 5)):
     torch.manual_seed(7)
     if separable:
         return SeparableConv(*channels, bias=bias)
@@ -88,22 +88,22 @@ def test_transposed_kernel_by_hand():
 @pytest.mark.parametrize("separable", [False, True])
 @pytest.mark.parametrize("factor", [2, 3])
 def test_a_transposed_convolution_enlarges_and_convolves(factor, separable, bias):
-    conv, image = conv_of(separable, bias), torch.randn(2, 3, 4, 3)
+    conv, image = conv_of(separable, bias), torch.randn(2, 4, 4, 3)
     done = transposed_conv(conv, factor)
     with torch.no_grad():
         expected = conv(F.interpolate(image, scale_factor=factor, mode="nearest"))
         assert (done(image) - expected).abs().max() <= 1e-5
     weights = sum(p.numel() for p in done.parameters())
     side = (factor + 2) ** 2
-    assert weights == (3 * side + 15 if separable else 15 * side) + 5 * bias
+    assert weights == (4 * side + 20 if separable else 20 * side) + 5 * bias
 
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_phases_enlarge_by_two_and_convolve(bias):
-    conv, image = conv_of(separable=False, bias=bias), torch.randn(2, 3, 4, 3)
+    conv, image = conv_of(separable=False, bias=bias), torch.randn(2, 4, 4, 3)
     done = PhaseConv(conv.weight.double(), conv.bias)
     with torch.no_grad():
         expected = conv(F.interpolate(image, scale_factor=2, mode="nearest"))
         assert (done(image) - expected).abs().max() <= 1e-5
-    assert done.conv.weight.shape == (20, 3, 2, 2)
+    assert done.conv.weight.shape == (20, 4, 2, 2)
     assert (done.conv.bias is not None) is bias

@@ -40,6 +40,11 @@ def test_defaults_are_the_documented_ones():
     )  # fmt: skip
 
 
+def test_settings_do_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        STILL.noise_max = 1.0
+
+
 @pytest.mark.parametrize("share", ["still", "shake", "moving", "linear", "resize", "noise", "jpeg"])
 def test_shares_reach_from_0_to_1(share):
     for value in (0.0, 1.0, 0.5):
@@ -89,18 +94,20 @@ def test_a_crop_of_the_whole_picture_and_of_more_has_one_corner():
 
 def test_the_still_share_is_a_limit():
     motion = dataclasses.replace(MOVING, still_share=0.3, length_max_px=3.0)
-    rng = Scripted(0.0, 0.0, 0.3, 0.9, 0.5, 0.9, *RIGHT, 0.9, 0.9)  # 0.3 is not below 0.3
-    blurry, sharp = blurred_crop(rng, texture(), (16, 16), motion)
-    assert not np.array_equal(blurry, sharp)
+    for share in (0.3, 0.9):  # 0.3 is not below 0.3
+        rng = Scripted(0.0, 0.0, share, 0.9, 0.5, 0.9, *RIGHT, 0.9, 0.9)
+        blurry, sharp = blurred_crop(rng, texture(), (16, 16), motion)
+        assert not np.array_equal(blurry, sharp)
     still, sharp = blurred_crop(Scripted(0.0, 0.0, 0.29, 0.9, 0.9), texture(), (16, 16), motion)
     assert np.array_equal(still, sharp)
 
 
 def test_pictures_are_resized_only_when_it_is_drawn():
     motion = dataclasses.replace(STILL, resize_share=0.5, resize_min=0.5, resize_max=2.0)
-    rng = Scripted(0.5, 0.0, 0.0, 0.0, 0.9, 0.9)  # 0.5 is not below 0.5
-    blurred_crop(rng, texture(), (8, 8), motion)
-    assert rng.asked[:3] == [(), (0, 33), (0, 53)]
+    for share in (0.5, 0.9):  # 0.5 is not below 0.5
+        rng = Scripted(share, 0.0, 0.0, 0.0, 0.9, 0.9)
+        blurred_crop(rng, texture(), (8, 8), motion)
+        assert rng.asked[:3] == [(), (0, 33), (0, 53)]
     rng = Scripted(0.49, 0.0, 0.0, 0.0, 0.0, 0.9, 0.9)  # halved
     blurred_crop(rng, texture(), (8, 8), motion)
     assert rng.asked[:4] == [(), (math.log(0.5), math.log(2.0)), (0, 13), (0, 23)]
@@ -112,6 +119,7 @@ def test_pictures_are_resized_only_when_it_is_drawn():
         (0.0, (20, 30), cv2.INTER_AREA),
         (0.25, (28, 42), cv2.INTER_AREA),  # the root of a half
         (0.5, (40, 60), cv2.INTER_CUBIC),
+        (0.75, (57, 85), cv2.INTER_CUBIC),
         (1.0, (80, 120), cv2.INTER_CUBIC),
     ],
 )

@@ -75,6 +75,13 @@ def test_a_crop_of_one_pixel_rolls_within_half_of_the_path():
     assert angle == pytest.approx(0.5 * 0.4 / 1.0 / 2, abs=1e-6)  # half a diagonal of 1, not 0.7
 
 
+def test_half_the_diagonal_bounds_the_roll():
+    motion = Motion(roll_max_deg=90.0)
+    at = _pose(Scripted(*STRAIGHT, 1.0, 0.5, 0.5, 0.5), 2.6, 3, (5, 12), (0.0, 0.0), motion)
+    angle = math.atan2(at(2)[1, 0], at(2)[0, 0])
+    assert angle == pytest.approx(0.5 * 2.6 / 6.5 / 2, abs=1e-6)
+
+
 def test_a_single_moment_only_cuts():
     motion = Motion(shake_share=0.5)
     at = _pose(Scripted(*STRAIGHT, 1.0, 1.0, 0.5, 0.5), 9.0, 1, SIZE, OFFSET, motion)

@@ -27,11 +27,15 @@ def test_linear_decay_starts_at_the_rate_and_its_last_step_is_the_end_rate():
 
 
 def test_cosine_decay_is_half_a_cosine():
-    optim = Optim(lr=3.0, lr_end=1.0, flat_epochs=1, decay_epochs=1, decay="cosine")
+    words = "cosine linear"
+    cosine, linear = words.split()  # equal texts, other objects
+    optim = Optim(lr=3.0, lr_end=1.0, flat_epochs=1, decay_epochs=1, decay=cosine)
     # 5 steps: the cosine of 0, 45, 90, 135 and 180 degrees, around 2.
     half = math.sqrt(0.5)
     expected = [3.0] * 5 + [3.0, 2 + half, 2.0, 2 - half, 1.0]
     assert rates(optim, 5, 10) == pytest.approx(expected)
+    optim = Optim(lr=3.0, lr_end=1.0, flat_epochs=1, decay_epochs=1, decay=linear)
+    assert rates(optim, 5, 10) == pytest.approx([3.0] * 5 + [3.0, 2.5, 2.0, 1.5, 1.0])
 
 
 def test_a_decay_of_one_step_keeps_the_rate_for_it():
