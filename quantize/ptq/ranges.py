@@ -110,7 +110,8 @@ class StatsCollector:
     ) -> None:
         for index, name in enumerate(self._names):
             low, high, values, means = found[4 * index : 4 * index + 4]
-            if not (np.isfinite(low) and np.isfinite(high)):
+            # The extremes alone would not do: onnxruntime's pass over single NaNs.
+            if not (np.isfinite(low) and np.isfinite(high) and np.isfinite(means).all()):
                 raise ValueError(
                     f"calibration picture {done + 1}: {name} has values from {low} to {high}; "
                     "NaN and infinity cannot be quantised, so the checkpoint is broken"
