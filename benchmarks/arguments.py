@@ -6,8 +6,8 @@ import argparse
 import re
 from pathlib import Path
 
-from ..runtimes.common_options import Group, add_common_options
-from ..runtimes.console import MAX_SIDE
+from ..runtimes.command_line.common_options import Group, add_common_options
+from ..runtimes.command_line.console import MAX_SIDE
 
 SIZE_MULTIPLE = 32
 DEFAULT_SIZE = (736, 1280)  # 720p, padded

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..runtimes.console import progress_bar
+from ..runtimes.command_line.console import progress_bar
 from .baselines.baselines import baseline_entries
 from .baselines.ratios import with_ratios
 from .plan import Entry, Request, engine_entries, read_engines

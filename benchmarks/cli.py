@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtimes.console import DONE, FAILED, progress_bar, run_command
+from ..runtimes.command_line.console import DONE, FAILED, progress_bar, run_command
 from .arguments import build_parser
 from .workers.jobs import exit_on_signals
 

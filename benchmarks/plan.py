@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..runtimes.artifact import Manifest
-from ..runtimes.console import USER_ERRORS, one_line
+from ..runtimes.command_line.console import USER_ERRORS, one_line
 from ..runtimes.files import sha256_of
 from ..runtimes.registry import runtime_for
 from .quality.reference import ReferenceKey, find_checkpoint, reference_key

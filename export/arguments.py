@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from ..models.network.registry import backbone_names, get_backbone
-from ..runtimes.common_options import Group, add_common_options, completed_by
-from ..runtimes.console import FAILED, MAX_SIDE
+from ..runtimes.command_line.common_options import Group, add_common_options, completed_by
+from ..runtimes.command_line.console import FAILED, MAX_SIDE
 from ..runtimes.discovery.entry_points import DuplicateNameError
 from .options import add_format_options
 from .registry import Target, get_target, targets

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runtimes.console import DONE, FAILED, USER_ERRORS, console, one_line, print_json
+from ..runtimes.command_line.console import DONE, FAILED, USER_ERRORS, console, one_line, print_json
 
 if TYPE_CHECKING:
     from ..runtimes.artifact import Manifest

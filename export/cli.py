@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runtimes.console import DONE, console, print_json, progress_bar, run_command
+from ..runtimes.command_line.console import DONE, console, print_json, progress_bar, run_command
 from .arguments import build_parser
 from .batch import Job, export_batch, report
 from .build import DEFAULT_SIZE, Settings, job_builder, output_path, with_quantisation_plan

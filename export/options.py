@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..runtimes.common_options import Group
+from ..runtimes.command_line.common_options import Group
 from .registry import Option, Target, targets
 
 TITLES = {

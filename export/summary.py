@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runtimes.console import DONE, console, print_json
+from ..runtimes.command_line.console import DONE, console, print_json
 from ..runtimes.discovery.entry_points import DuplicateNameError
 from ..runtimes.optional import available
 from ..runtimes.registry import runtime_for

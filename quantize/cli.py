@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runtimes.common_options import Group, add_common_options
-from ..runtimes.console import DONE, console, print_json, run_command
+from ..runtimes.command_line.common_options import Group, add_common_options
+from ..runtimes.command_line.console import DONE, console, print_json, run_command
 
 if TYPE_CHECKING:
     from .quality_drop import QualityDrop

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .common_options import Group, add_common_options
-from .console import (
+from .command_line.common_options import Group, add_common_options
+from .command_line.console import (
     DONE,
     FAILED,
     USER_ERRORS,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...runtimes.console import USER_ERRORS, one_line
+from ...runtimes.command_line.console import USER_ERRORS, one_line
 from ..plan import Engine, Entry, Request, job_for
 from ..quality.reference import ReferenceKey
 from .ratios import REFERENCE, STOCK

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...runtimes.artifact import CheckpointInfo, Manifest, TensorSpec, manifest_path, write_manifest
-from ...runtimes.console import DONE, USER_ERRORS, one_line
+from ...runtimes.command_line.console import DONE, USER_ERRORS, one_line
 from ...runtimes.files import sha256_of, size_of
 from ...runtimes.optional import available, require, version_of
 from ...runtimes.sdk_errors import suppress_output

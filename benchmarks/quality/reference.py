@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtimes.artifact import Manifest
-from ...runtimes.console import one_line
+from ...runtimes.command_line.console import one_line
 from ...runtimes.files import sha256_of
 
 

@@ -59,7 +59,7 @@ def fastest(rows: Sequence[Row]) -> list[Row]:
     """
     best: dict[tuple[str | None, str | None, bool], Row] = {}
     for row in rows:
-        kind = (row.runtime, row.baseline, row.target.endswith("-int8"))
+        kind = (row.runtime, row.baseline, (row.target or "").endswith("-int8"))
         if row.is_reference or row.latency is None:
             continue
         held = best.get(kind)

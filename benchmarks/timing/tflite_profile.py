@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ...runtimes.console import DONE, console, print_json
+from ...runtimes.command_line.console import DONE, console, print_json
 from ...runtimes.files import replacing
 from ...runtimes.run_tflite.runner import interpreters
 from ...runtimes.run_tflite.tflite_file import TfliteFile

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from ...runtimes.console import one_line
+from ...runtimes.command_line.console import one_line
 from ..result import Conditions, Row, read_row
 from ..serialise import to_json_types
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...runtimes.artifact import Manifest
 from ...runtimes.base import Runner
-from ...runtimes.console import USER_ERRORS, one_line
+from ...runtimes.command_line.console import USER_ERRORS, one_line
 from ...runtimes.files import sha256_of
 from ...runtimes.registry import open_runner, runtime_for
 from ..baselines.runners import BASELINE_RUNTIMES

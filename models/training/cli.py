@@ -7,8 +7,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...runtimes.common_options import Group, add_common_options, completed_by
-from ...runtimes.console import DONE, console, print_json, run_command
+from ...runtimes.command_line.common_options import Group, add_common_options, completed_by
+from ...runtimes.command_line.console import DONE, console, print_json, run_command
 from ...runtimes.files import check_writable
 from .presets import preset_names
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ...runtimes.console import DONE, progress_bar
+from ...runtimes.command_line.console import DONE, progress_bar
 from ...runtimes.files import check_writable, replacing
 from ..checkpoints.checkpoint import generator_from, load_checkpoint
 from . import state

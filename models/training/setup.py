@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ...runtimes.console import progress_bar
+from ...runtimes.command_line.console import progress_bar
 from ..checkpoints.checkpoint import Checkpoint, generator_from, load_checkpoint
 from ..checkpoints.densify import can_become, densify
 from ..network.norm import reestimate, set_norm_mode

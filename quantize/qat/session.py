@@ -14,7 +14,7 @@ from ...models.training import session
 from ...models.training.config import Config
 from ...models.training.state import LAST_NAME
 from ...models.training.validate import Example, evaluate, pair_examples, sharp_examples
-from ...runtimes.console import DONE, console, print_json
+from ...runtimes.command_line.console import DONE, console, print_json
 from ..recipe import Recipe
 from .fake_quantize import fake_quantise
 

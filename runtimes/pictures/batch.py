@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..base import Runner
-from ..console import USER_ERRORS, one_line
+from ..command_line.console import USER_ERRORS, one_line
 from ..files import replacing_all
 from ..sdk_errors import translate_sdk_error
 from .jobs import Job

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..console import one_line
+from ..command_line.console import one_line
 from ..files import check_absent, check_folder_writable
 from .sources import Failure, Source
 from .write import WRITABLE, format_of

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..artifact import Manifest
 from ..base import Runner
-from ..console import one_line
+from ..command_line.console import one_line
 from ..io_format import from_io_format, to_io_format
 from ..optional import MissingDependencyError, available
 from ..registry import runtime

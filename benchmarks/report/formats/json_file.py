@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ....runtimes.console import print_json
+from ....runtimes.command_line.console import print_json
 from ....runtimes.files import replacing
 from ...result import BenchResult
 from ..registry import STDOUT, Destination, ReportFormat

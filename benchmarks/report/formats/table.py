@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ....runtimes.console import console as console_of
+from ....runtimes.command_line.console import console as console_of
 from ...result import BenchResult, Row
 from ..columns import (
     Column,

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
-from ....runtimes.console import console, print_json
+from ....runtimes.command_line.console import console, print_json
 
 if TYPE_CHECKING:
     import argparse

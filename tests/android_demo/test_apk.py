@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "android_demo" / "app" / "src" / "main" / "assets" / "models"
 ABIS = {"arm64-v8a", "armeabi-v7a", "x86", "x86_64"}
 PAGE = 16384

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
-from .optional import MissingDependencyError, missing_dependency
+from ..optional import MissingDependencyError, missing_dependency
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .optional import require, version_of
+from ..optional import require, version_of
 
 # What `argparse.ArgumentParser.add_argument_group` gives, which argparse itself does not name.
 Group = argparse._ArgumentGroup  # pyright: ignore[reportPrivateUsage]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-APP = Path(__file__).parent.parent / "android_demo"
+APP = Path(__file__).parents[2] / "android_demo"
 GRADLE = (APP / "app" / "build.gradle.kts").read_text("utf-8")
 POM = (APP / "pom.xml").read_text("utf-8")
 MAIN = APP / "app" / "src" / "main"

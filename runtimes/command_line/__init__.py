@@ -1,0 +1,1 @@
+"""What all commands share: common options, error lines, exit codes, progress, JSON."""
