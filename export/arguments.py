@@ -63,7 +63,7 @@ def _add_what(group: Group) -> None:
         "--backbone",
         type=_backbone,
         metavar="NAME",
-        help=f"which network: {' or '.join(backbone_names())}; needed without --checkpoint",
+        help=f"one of: {', '.join(backbone_names())}; needed without --checkpoint",
     )
     completed_by(backbone, backbone_names())
     add(

@@ -127,9 +127,12 @@ class Target:
     recipe: Callable[[Recipe], Recipe] | None = None
 
     @property
-    def run_extra(self) -> str:
-        """The extra that brings what running the artifact needs, and nothing else."""
-        return runtime_for(Path(f"net{self.suffix}")).extra
+    def run_extra(self) -> str | None:
+        """The extra that installs only what running it needs; None if no runner opens it."""
+        try:
+            return runtime_for(Path(f"net{self.suffix}")).extra
+        except ValueError:
+            return None
 
     def missing(self) -> tuple[str, ...]:
         """Modules needed to build or run that are not installed."""

@@ -95,7 +95,7 @@ class TestOnnxRuntime(RunnerContract):
 
         if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
             pytest.skip("this machine has the CUDA provider")
-        with pytest.raises(MissingDependencyError, match="pip install onnxruntime-gpu"):
+        with pytest.raises(MissingDependencyError, match=r"edgedeblur\[onnxruntime-gpu\]"):
             open_runner(path, device="cuda")
 
 
