@@ -80,11 +80,11 @@ def test_older_runtime_is_taken_where_litert_is_not(monkeypatch):
     monkeypatch.setattr(run_tflite, "available", lambda name: name.startswith("tflite_runtime"))
     monkeypatch.setattr(run_tflite, "require", lambda name, extra: asked.append((name, extra)))
     run_tflite.interpreters()
-    assert asked == [("tflite_runtime.interpreter", "tflite")]
+    assert asked == [("tflite_runtime.interpreter", "litert")]
 
 
 def test_without_any_runtime_the_error_says_how_to_install(monkeypatch):
     monkeypatch.setattr(run_tflite, "available", lambda _: False)
     monkeypatch.setattr(run_tflite, "_MODULES", ("no_such_litert.interpreter",))
-    with pytest.raises(MissingDependencyError, match=r"pip install 'edgedeblur\[tflite\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'edgedeblur\[litert\]'"):
         run_tflite.interpreters()

@@ -49,7 +49,7 @@ class TestCoremlInt8(CoremlContract):
 
     def test_weights_are_those_rounded_by_hand(self, built, checkpoint):
         """coremltools' integers against ``round(w / scale)`` on the folded network's weights."""
-        held = MilProgram(built[0])._held
+        held = MilProgram(built[0])._constants
         checked = 0
         for name, weight in prepare(checkpoint, norm="frozen").module.named_parameters():
             stored = f"network_{name}_to_fp16_quantized".replace(".", "_")

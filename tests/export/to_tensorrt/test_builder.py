@@ -85,7 +85,9 @@ def test_interrupt_stops_the_build():
 
 @pytest.mark.skipif(available("tensorrt"), reason="TensorRT is installed here")
 def test_without_tensorrt():
-    with pytest.raises(MissingDependencyError, match=r"pip install tensorrt .*--trt rtx"):
+    with pytest.raises(
+        MissingDependencyError, match=r"pip install 'edgedeblur\[tensorrt\]' .*--trt rtx"
+    ):
         build_engine(tiny(), BuildRequest("tensorrt"))
 
 
