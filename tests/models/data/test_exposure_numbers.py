@@ -206,6 +206,16 @@ def test_an_exposure_is_the_mean_of_its_moments(linear):
     assert np.abs(blurry - expected).mean() <= 1.2
 
 
+@pytest.mark.parametrize("linear", [True, False])
+def test_black_stays_black_and_white_white(linear):
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[..., 1] = 255
+    motion = dataclasses.replace(MOVING, linear_share=0.5)
+    rng = Scripted(0.4 if linear else 0.5, 0.5, 0.5, *RIGHT)
+    blurry = _exposure(rng, picture, (12, 20), (8, 10), motion)
+    assert np.array_equal(blurry, picture[:8, :10])
+
+
 def test_a_region_moves_by_itself():
     # The camera rests nearly; a region goes 4 pixels down. Without the region all stands still.
     motion = dataclasses.replace(MOVING, length_min_px=0.01, length_max_px=4.0, moving_share=0.5)
