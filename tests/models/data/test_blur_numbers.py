@@ -14,9 +14,9 @@ from edgedeblur.models.data.blur import (
     average_frame_folder,
     average_frames,
     blur_with_kernel,
+    jpeg_round_trip,
     kernel_from_trajectory,
     random_kernel,
-    through_jpeg,
     trajectory,
 )
 
@@ -185,7 +185,7 @@ def test_qualities_reach_from_1_to_100():
     picture = np.random.default_rng(1).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     for quality in (1, 50, 100):
         done = add_noise_and_jpeg(np.random.default_rng(0), picture, 0.0, quality)
-        assert np.array_equal(done, through_jpeg(picture, quality))
+        assert np.array_equal(done, jpeg_round_trip(picture, quality))
     for quality in (0, 101, -1, 500):
         with pytest.raises(ValueError, match="it must be 1 to 100"):
             add_noise_and_jpeg(np.random.default_rng(0), picture, 0.0, quality)

@@ -113,6 +113,9 @@ def test_many_rows_of_tiles_blend_into_the_picture():
     network = Network()
     assert np.array_equal(deblur(network, picture, size=(16, 24), overlap_px=8), picture)
     assert len(network.seen) == 6 * 4
+    tall = {"size": (36, 24), "overlap_px": 8}  # more rows than are worked on at once
+    assert np.array_equal(deblur(Network(), picture, **tall), picture)
+    assert np.array_equal(deblur(Network(), picture), picture)
 
 
 def paper(value):
