@@ -21,6 +21,7 @@ ACTIVATION_OPS = frozenset(
 )  # fmt: skip
 _STRIDE = 4  # in rows and columns, of the values that are kept; minima and maxima are exact
 _VALUES = 100_000  # kept of each tensor over all pictures
+_TO_THE_END = np.iinfo(np.int64).max  # what ONNX recommends where a side is not known
 _STATISTICS = ("low", "high", "values", "means")
 
 
@@ -143,7 +144,7 @@ def _with_statistics(model: ModelProto, names: list[str]) -> ModelProto:
     watched = copy.deepcopy(model)
     constants = {
         "/starts": np.array([0, 0]),
-        "/ends": np.array([1 << 30, 1 << 30]),
+        "/ends": np.array([_TO_THE_END, _TO_THE_END]),
         "/axes": np.array([2, 3]),
         "/steps": np.array([_STRIDE, _STRIDE]),
         "/places": np.array([0, 2, 3]),

@@ -35,3 +35,16 @@ def tiny(first: np.ndarray, last: np.ndarray, *, bias: np.ndarray | None = None)
 def pictures(count: int = 3) -> list[np.ndarray]:
     rng = np.random.default_rng(0)
     return [rng.uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32) for _ in range(count)]
+
+
+def model_of(nodes, held, *, channels=3):
+    """A graph over image (N, channels, H, W) that gives `out`."""
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", channels, "h", "w"])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, None)
+    stored = [numpy_helper.from_array(np.asarray(v, np.float32), k) for k, v in held.items()]
+    graph = helper.make_graph(nodes, "g", [image], [out], stored)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def node(kind, inputs, output, **more):
+    return helper.make_node(kind, inputs, [output], **more)

@@ -29,7 +29,7 @@ def test_energies_below_one_count_like_any_other():
     assert energy_snr_db(0.75, 0.5) == pytest.approx(1.760913, abs=1e-6)
     assert energy_snr_db(0.5, 1.0) == pytest.approx(-3.0103, abs=1e-5)
     assert energy_snr_db(1.0, 1.0) == 0.0
-    with pytest.raises(ValueError, match="changed nothing"):
+    with pytest.raises(ValueError, match="changes nothing"):
         energy_snr_db(0.0, 1.0)
 
 
@@ -50,7 +50,7 @@ def test_ssim_takes_one_window_and_no_less_on_either_side():
 def test_either_picture_of_another_type_is_refused(kind):
     good, bad = flat(1), flat(1).astype(kind)
     for pair in ((good, bad), (bad, good), (bad, bad)):
-        with pytest.raises(TypeError, match="compare uint8 pictures"):
+        with pytest.raises(TypeError, match="only uint8 pictures can be compared"):
             psnr_db(*pair)
 
 

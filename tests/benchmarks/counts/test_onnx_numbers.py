@@ -144,7 +144,7 @@ def test_bytes_are_of_floats_and_of_convolutions():
     for kind, moved in (("Mul", 4 * (2 + 3 + 29)), ("Relu", 0), ("Clip", 0), ("Constant", 0)):
         node = helper.make_node(kind, NAMES[:2], ["out"])
         graph = graph_of(node)
-        graph.widths.clear()  # unknown: float32
+        graph.element_bytes.clear()  # unknown: float32
         assert onnx_counts._bytes_moved(graph, node) == moved
     node = helper.make_node("Mul", ["i0", "", "i0"], ["out"])
     assert onnx_counts._bytes_moved(graph_of(node), node) == 2 + 29  # each tensor once
@@ -229,8 +229,8 @@ def test_weights_among_the_inputs_are_no_pictures(tmp_path):
 )
 def test_widths_are_those_of_the_types(kind, width):
     element = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
-    assert onnx_counts._width(element, onnx) == width
-    assert onnx_counts._width(0, onnx) == 0
+    assert onnx_counts._element_bytes(element, onnx) == width
+    assert onnx_counts._element_bytes(0, onnx) == 0
 
 
 def test_shapes_with_free_names_are_forgotten(tmp_path):

@@ -96,6 +96,12 @@ def test_a_convolution_over_a_concatenation_becomes_four(separable, bias):
     assert not REWRITES["split_concat"](done)  # there is nothing left to split
 
 
+def test_two_sources_are_enough_to_split():
+    point = FusionPoint([Branch(((0, 1), (1, 1)), conv=conv(6, 2))], conv=None, relu=False)
+    done = rewritten(point, "split_concat", maps=(torch.randn(1, 3, 4, 4), torch.randn(1, 3, 4, 4)))
+    assert parts(done) == [(((0, 1),), 1, "Conv2d"), (((1, 1),), 1, "Conv2d")]
+
+
 def test_there_is_nothing_to_split_in_one_source_or_without_a_convolution():
     assert not REWRITES["split_concat"](last())
     bare = FusionPoint([Branch(((0, 1), (1, 1)))], conv=None, relu=False)
@@ -112,6 +118,7 @@ def test_coarse_parts_are_nested_into_one(bias):
     assert parts(done) == [(((0, 4), (1, 2), (2, 1)), 2, "Conv2d"), (((3, 1),), 1, "Conv2d")]
     assert [b.conv.bias is not None for b in done.typed_branches()] == [bias, False]
     assert done.typed_branches()[0].conv.weight.shape == (3, 6, 3, 3)
+    assert {type(factor) for _, factor in done.typed_branches()[0].sources} == {int}
 
 
 def test_biases_of_nested_parts_add_up():

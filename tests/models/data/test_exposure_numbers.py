@@ -8,17 +8,17 @@ import math
 import cv2
 import numpy as np
 import pytest
-from edgedeblur.models.data.blur import through_jpeg
+from edgedeblur.models.data.blur import jpeg_round_trip
 from edgedeblur.models.data.motion import (
     Motion,
     _cut,
-    _degraded,
     _exposure,
     _length,
     _resized,
     _scene,
     blurred_crop,
 )
+from edgedeblur.models.data.motion import _with_noise_and_jpeg as degraded
 
 from .scripted import Scripted
 
@@ -206,6 +206,16 @@ def test_an_exposure_is_the_mean_of_its_moments(linear):
     assert np.abs(blurry - expected).mean() <= 1.2
 
 
+@pytest.mark.parametrize("linear", [True, False])
+def test_black_stays_black_and_white_white(linear):
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[..., 1] = 255
+    motion = dataclasses.replace(MOVING, linear_share=0.5)
+    rng = Scripted(0.4 if linear else 0.5, 0.5, 0.5, *RIGHT)
+    blurry = _exposure(rng, picture, (12, 20), (8, 10), motion)
+    assert np.array_equal(blurry, picture[:8, :10])
+
+
 def test_a_region_moves_by_itself():
     # The camera rests nearly; a region goes 4 pixels down. Without the region all stands still.
     motion = dataclasses.replace(MOVING, length_min_px=0.01, length_max_px=4.0, moving_share=0.5)
@@ -237,17 +247,17 @@ def test_noise_is_drawn_up_to_its_largest_deviation():
     motion = dataclasses.replace(STILL, noise_share=0.5, noise_max=3.0, jpeg_share=0.5)
     grey = np.full((4, 4, 3), 100, np.uint8)
     rng = Grain(0.49, 0.5, 0.5)
-    assert np.unique(_degraded(rng, grey, motion)).tolist() == [97]  # 1.5 deviations of 2 less
+    assert np.unique(degraded(rng, grey, motion)).tolist() == [97]  # 1.5 deviations of 2 less
     assert rng.asked == [(), (0, 3.0), ()]
-    assert np.unique(_degraded(Grain(0.0, 1.0, 0.9), grey - 97, motion)).tolist() == [0]  # clipped
-    assert np.unique(_degraded(Grain(0.0, 1.0, 0.9), grey + 155, motion)).tolist() == [249]
-    assert _degraded(Grain(0.5, 0.5), grey, motion) is grey  # neither was drawn
+    assert np.unique(degraded(Grain(0.0, 1.0, 0.9), grey - 97, motion)).tolist() == [0]  # clipped
+    assert np.unique(degraded(Grain(0.0, 1.0, 0.9), grey + 155, motion)).tolist() == [249]
+    assert degraded(Grain(0.5, 0.5), grey, motion) is grey  # neither was drawn
     picture = texture(16, 16)
     rng = Grain(0.5, 0.49, 0.5)
-    coded = _degraded(rng, picture, dataclasses.replace(motion, jpeg_min_quality=60))
+    coded = degraded(rng, picture, dataclasses.replace(motion, jpeg_min_quality=60))
     assert rng.asked == [(), (), (60, 100)]
-    assert np.array_equal(coded, through_jpeg(picture, 80))
+    assert np.array_equal(coded, jpeg_round_trip(picture, 80))
     bright = np.full((4, 4, 3), 254, np.uint8)
     rng = Grain(0.0, 1.0, 0.9)
     rng.standard_normal = lambda shape, dtype: np.ones(shape, dtype)
-    assert np.unique(_degraded(rng, bright, motion)).tolist() == [255]
+    assert np.unique(degraded(rng, bright, motion)).tolist() == [255]

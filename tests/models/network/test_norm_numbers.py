@@ -12,12 +12,12 @@ from edgedeblur.models.network.norm import (
     ExplicitLiveNorm,
     InstanceNorm,
     affine_of,
+    decompose_live_norms,
     fold_into,
     fold_norms,
     norms,
     reestimate,
     set_norm_mode,
-    spell_out_live_norms,
 )
 from torch import nn
 
@@ -100,7 +100,7 @@ def test_one_live_norm_is_enough_to_refuse():
         fold_norms(module)
 
 
-@pytest.mark.parametrize("replace", [fold_norms, spell_out_live_norms])
+@pytest.mark.parametrize("replace", [fold_norms, decompose_live_norms])
 def test_a_norm_without_a_convolution_before_it_is_named(replace):
     module = nn.Sequential(norm_of(BatchNorm), nn.Conv2d(2, 2, 1), norm_of(BatchNorm))
     with pytest.raises(ValueError, match=r"norms that follow no convolution: 0$"):
@@ -120,7 +120,7 @@ def test_a_spelled_out_norm_by_hand(kind):
         assert torch.allclose(result[0, channel], hand, atol=1e-5)
     norm.live = True
     assert torch.allclose(norm(image), result, atol=1e-5)  # eps, weight and bias go along
-    spelled = spell_out_live_norms(nn.Sequential(nn.Identity(), norm))
+    spelled = decompose_live_norms(nn.Sequential(nn.Identity(), norm))
     assert torch.allclose(spelled(image), result, atol=1e-6)
 
 
@@ -130,7 +130,7 @@ def test_maps_of_two_pixels_have_statistics(kind, shape):
     norm = norm_of(kind)
     norm.live = True
     assert norm(torch.rand(shape)).shape == shape
-    with pytest.raises(ValueError, match="one of 1x1 has none"):
+    with pytest.raises(ValueError, match="a 1x1 map has none"):
         norm(torch.rand(2, 2, 1, 1))
 
 

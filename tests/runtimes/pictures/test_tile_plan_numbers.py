@@ -121,6 +121,15 @@ def test_tiles_that_are_no_multiples_are_refused(tile):
         plan(500, 500, tile=tile)
 
 
+@pytest.mark.parametrize(
+    ("tile", "multiple", "valid"),
+    [((33, 64), 32, "64x64"), ((0, -5), 32, "32x32"), ((0, 5), 1, "1x5")],
+)
+def test_the_next_sizes_that_would_do_are_named(tile, multiple, valid):
+    with pytest.raises(ValueError, match=f"take {valid}$"):
+        plan(500, 500, tile=tile, multiple=multiple)
+
+
 @pytest.mark.parametrize("tile", [(64, 96), (96, 64), (32, 32)])
 def test_tiles_other_than_the_fixed_size_are_refused(tile):
     with pytest.raises(ValueError, match=r"takes 64x64 \(HxW\) only"):

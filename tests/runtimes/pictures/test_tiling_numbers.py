@@ -36,7 +36,7 @@ class Network:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("shape", [(3, 6), (4, 5), (7, 8), (4, 4)])
+@pytest.mark.parametrize("shape", [(3, 6), (4, 5), (7, 8), (4, 4), (40, 6)])
 def test_the_network_gets_the_reflected_picture_from_minus_one_to_one(shape, dtype):
     picture, network = noise(*shape, dtype=dtype), Network()
     picture[0, 0], picture[0, 1] = 0, np.iinfo(dtype).max
@@ -113,6 +113,9 @@ def test_many_rows_of_tiles_blend_into_the_picture():
     network = Network()
     assert np.array_equal(deblur(network, picture, size=(16, 24), overlap_px=8), picture)
     assert len(network.seen) == 6 * 4
+    tall = {"size": (36, 24), "overlap_px": 8}  # more rows than are worked on at once
+    assert np.array_equal(deblur(Network(), picture, **tall), picture)
+    assert np.array_equal(deblur(Network(), picture), picture)
 
 
 def paper(value):
