@@ -109,7 +109,7 @@ def _add_rewrites(group: Group) -> None:
         default="auto",
         metavar="auto|none|all|LIST",
         help="exact rewrites of the graph. auto takes what was measured to be fastest for this "
-        "target and backbone; LIST is names, each with sites if need be, as in "
+        "target and backbone; LIST is names, each at chosen fusion points if need be, as in "
         "'split_concat,upsample_to_transposed@td3+smooth' (default: auto)",
     )
     add(

@@ -15,7 +15,7 @@ from ..network.registry import build_generator, get_backbone
 _DEPTHWISE, _POINTWISE = ".depthwise.weight", ".pointwise."
 
 
-def can_become(found: str, wanted: str) -> bool:
+def can_densify(found: str, wanted: str) -> bool:
     """Whether weights of backbone ``found`` can initialise one of ``wanted``."""
     before, after = get_backbone(found), get_backbone(wanted)
     alike = (before.stages, before.channels) == (after.stages, after.channels)
@@ -29,7 +29,7 @@ def densify(generator: Generator, backbone: str) -> Generator:
     Raises:
         ValueError: the backbones do not correspond.
     """
-    if not can_become(generator.backbone, backbone):
+    if not can_densify(generator.backbone, backbone):
         raise ValueError(f"{generator.backbone} weights cannot become a {backbone} generator")
     dense = build_generator(backbone, decoder_norm=generator.decoder_norm)
     dense.load_state_dict(_dense_state(generator.state_dict()))

@@ -18,7 +18,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
-class Team:
+class ProcessGroup:
     """This process in the group: rank, world size and device."""
 
     rank: int = 0
@@ -26,13 +26,13 @@ class Team:
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes files and messages: rank 0."""
         return self.rank == 0
 
 
 @contextlib.contextmanager
-def join_team(device: str) -> Generator[Team]:
+def join_process_group(device: str) -> Generator[ProcessGroup]:
     """Join the process group that ``torchrun`` started, or run alone.
 
     Raises:
@@ -47,14 +47,14 @@ def join_team(device: str) -> Generator[Team]:
         )
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield Team(device=torch.device(device))
+        yield ProcessGroup(device=torch.device(device))
         return
     if device == "cuda":
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
-        yield Team(dist.get_rank(), world, torch.device(device))
+        yield ProcessGroup(dist.get_rank(), world, torch.device(device))
         # Nobody leaves while another still works: a process that ends early takes its threads'
         # connections with it, and now and then aborts on the way out.
         dist.barrier()
@@ -62,7 +62,7 @@ def join_team(device: str) -> Generator[Team]:
         dist.destroy_process_group()
 
 
-class _SumOverTeam(torch.autograd.Function):
+class _AllReduceSum(torch.autograd.Function):
     """All-reduce whose gradient is an all-reduce: every process's loss depends on every part."""
 
     @staticmethod
@@ -78,21 +78,21 @@ class _SumOverTeam(torch.autograd.Function):
         return total
 
 
-def team_sum(values: Tensor) -> Tensor:
+def all_reduce_sum(values: Tensor) -> Tensor:
     """The sum over all processes, with gradients; the values themselves if alone."""
     if not (dist.is_available() and dist.is_initialized()):
         return values
-    return cast("Tensor", _SumOverTeam.apply(values))
+    return cast("Tensor", _AllReduceSum.apply(values))
 
 
 def global_mean(values: Tensor) -> Tensor:
     """The mean over the batches of all processes, which are of one size."""
     if not (dist.is_available() and dist.is_initialized()):
         return values.mean()
-    return team_sum(values.mean()) / dist.get_world_size()
+    return all_reduce_sum(values.mean()) / dist.get_world_size()
 
 
-class TeamBatchNorm(BatchNorm):
+class SyncedBatchNorm(BatchNorm):
     """Batch norm over the batches of all processes together.
 
     `nn.SyncBatchNorm` does this on GPUs only; this one runs wherever the process group does.
@@ -105,12 +105,12 @@ class TeamBatchNorm(BatchNorm):
         values = input if input.dtype == torch.float64 else input.float()
         channels = values.shape[1]
         count = values.new_tensor([values.numel() / channels])
-        total = team_sum(torch.cat([values.sum((0, 2, 3)), count]))
+        total = all_reduce_sum(torch.cat([values.sum((0, 2, 3)), count]))
         number = total[-1].detach()
         mean = total[:channels] / number
         # Squares of deviations, not of values: one pass would lose digits in float32.
         centred = values - mean.reshape(1, -1, 1, 1)
-        variance = team_sum((centred * centred).sum((0, 2, 3))) / number
+        variance = all_reduce_sum((centred * centred).sum((0, 2, 3))) / number
         self._track(mean.detach(), variance.detach() * number / (number - 1).clamp(min=1))
         scale = (variance + self.eps).rsqrt() * self.weight
         result = centred * scale.reshape(1, -1, 1, 1) + self.bias.reshape(1, -1, 1, 1)
@@ -129,5 +129,5 @@ def share_batch_norms(module: Module) -> Module:
     """Make every `BatchNorm` of a module span all processes, in place; names stay the same."""
     for child in module.modules():
         if type(child) is BatchNorm:
-            child.__class__ = TeamBatchNorm
+            child.__class__ = SyncedBatchNorm
     return module

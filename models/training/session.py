@@ -17,7 +17,7 @@ from . import state
 from .branch import STEPS, Branch, read_branch
 from .config import Config, config_from
 from .crops.loader import Crops
-from .distributed import join_team
+from .distributed import join_process_group
 from .reports.curves import write_curves
 from .reports.scores import log_line, report_scores
 from .setup import (
@@ -62,32 +62,32 @@ def train(
     """
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    with join_team(arguments.device) as team:
+    with join_process_group(arguments.device) as group:
         folder: Path = arguments.output
-        if team.leads:
+        if group.is_main:
             _check_folder(folder, resume=arguments.resume, force=arguments.force)
         sources = open_sources(config, arguments)
         crops = Crops(sources, config.data.seed, flips=config.data.flips)
         labels = [source.label for source in sources]
-        examples = validation_examples(config, arguments) if team.leads else []
+        examples = validation_examples(config, arguments) if group.is_main else []
         generator = start_generator(config)
-        log_line(arguments, team, f"data: {'; '.join(labels)}")
+        log_line(arguments, group, f"data: {'; '.join(labels)}")
         starts = not arguments.resume and branch is None
-        costs = freeze_norms(config, generator, crops, examples, team) if starts else {}
+        costs = freeze_norms(config, generator, crops, examples, group) if starts else {}
         if prepare is not None:
-            generator.to(team.device)
-            prepare(generator, first_pictures(config, crops, team))
-        with open_extras(config, arguments, team, examples) as extras:
+            generator.to(group.device)
+            prepare(generator, first_pictures(config, crops, group))
+        with open_extras(config, arguments, group, examples) as extras:
             trainer = Trainer(
-                config, generator, crops, folder, team=team, labels=labels, extras=extras
+                config, generator, crops, folder, group=group, labels=labels, extras=extras
             )
             preload(sources, config, extras)
             _begin(trainer, arguments, labels, branch)
-            with stopping_on_signals(trainer, enabled=team.world == 1) as received:
+            with stopping_on_signals(trainer, enabled=group.world == 1) as received:
                 trainer.run(stop_after=arguments.stop_after)
             if received:
                 text = f"stopped at step {trainer.step}; everything is saved, go on with --resume"
-                log_line(arguments, team, text)
+                log_line(arguments, group, text)
                 return 128 + received[0]
             return _finish(trainer, arguments, examples, costs) if report else DONE
 
@@ -114,13 +114,13 @@ def _begin(
     """At the step where this call of the command starts."""
     if arguments.resume:
         trainer.resume()
-        log_line(arguments, trainer.team, f"resumed at step {trainer.step}")
+        log_line(arguments, trainer.group, f"resumed at step {trainer.step}")
         return
     if branch is not None:
         trainer.start_from(branch)
         text = f"from step {trainer.step} of {branch.folder}, to decay until {trainer.plan.steps}"
-        log_line(arguments, trainer.team, text)
-    if trainer.team.leads:
+        log_line(arguments, trainer.group, text)
+    if trainer.group.is_main:
         state.write_config(trainer.folder, trainer.config, labels)
 
 
@@ -140,8 +140,8 @@ def evaluate_only(config: Config, arguments: argparse.Namespace) -> int:
         raise ValueError("--evaluate needs --val-sharp DIR or --val-pairs DIR")
     checkpoint = load_checkpoint(config.model.init)
     generator = generator_from(checkpoint)
-    with join_team(arguments.device) as team, progress_bar("evaluating") as update:
-        scores = evaluate(generator.to(team.device), examples, team.device, update)
+    with join_process_group(arguments.device) as group, progress_bar("evaluating") as update:
+        scores = evaluate(generator.to(group.device), examples, group.device, update)
     report_scores(arguments, {"checkpoint": checkpoint.source, "sha256": checkpoint.sha256}, scores)
     return DONE
 
@@ -162,7 +162,7 @@ def _finish(
     examples: Sequence[Example],
     costs: dict[str, Scores],
 ) -> int:
-    if not trainer.team.leads:
+    if not trainer.group.is_main:
         return DONE
     body: dict[str, object] = {
         "steps": trainer.step,
@@ -173,16 +173,16 @@ def _finish(
     log = state.read_log(trainer.folder / state.LOG_NAME)
     with replacing(trainer.folder / "curves.png") as path:
         write_curves(log, path)
-    log_line(arguments, trainer.team, f"done: {trainer.step} steps, {trainer.clock.describe()}")
+    log_line(arguments, trainer.group, f"done: {trainer.step} steps, {trainer.clock.describe()}")
     scores = None
     if examples:
         with trainer.averaged_weights():
-            scores = evaluate(trainer.generator, examples, trainer.team.device)
+            scores = evaluate(trainer.generator, examples, trainer.group.device)
     for name, cost in costs.items():
         body[name] = {"psnr": cost.mean("psnr_after"), "gain_db": cost.gain_db}
         log_line(
             arguments,
-            trainer.team,
+            trainer.group,
             f"{name}: PSNR {cost.mean('psnr_after'):.3f} dB ({cost.gain_db:+.3f})",
         )
     report_scores(arguments, body, scores)

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from ...runtimes.command_line.console import progress_bar
 from ..checkpoints.checkpoint import Checkpoint, generator_from, load_checkpoint
-from ..checkpoints.densify import can_become, densify
+from ..checkpoints.densify import can_densify, densify
 from ..network.norm import reestimate, set_norm_mode
 from ..network.registry import build_generator
 from .crops.loader import Crops, Plan
 from .crops.sources import Pairs, PictureStore, SharpPictures, Source, Videos, strided
-from .distributed import Team
+from .distributed import ProcessGroup
 from .extras import Extras
 from .objective.perceptual import PerceptualLoss, find_vgg
 from .reports.board import Board
@@ -77,7 +77,7 @@ def start_generator(config: Config) -> Generator:
     model = config.model
     if model.init:
         generator = generator_from(_without_dead(load_checkpoint(model.init)), norm="frozen")
-        if can_become(generator.backbone, model.backbone):
+        if can_densify(generator.backbone, model.backbone):
             return densify(generator, model.backbone)
         if generator.backbone != model.backbone:
             raise ValueError(
@@ -116,34 +116,37 @@ def freeze_norms(
     generator: Generator,
     crops: Crops,
     examples: Sequence[Example],
-    team: Team,
+    group: ProcessGroup,
 ) -> dict[str, Scores]:
     """Re-estimate a live checkpoint's statistics; its scores live, and frozen before training."""
     if not config.model.freeze_norms:
         return {}
-    generator.to(team.device)
+    generator.to(group.device)
     costs: dict[str, Scores] = {}
     if examples:
         set_norm_mode(generator, "live")
-        costs["live"] = evaluate(generator, examples, team.device)
+        costs["live"] = evaluate(generator, examples, group.device)
     set_norm_mode(generator, "frozen")
-    reestimate(generator, first_pictures(config, crops, team))
+    reestimate(generator, first_pictures(config, crops, group))
     if examples:
-        costs["frozen, before training"] = evaluate(generator, examples, team.device)
+        costs["frozen, before training"] = evaluate(generator, examples, group.device)
     return costs
 
 
-def first_pictures(config: Config, crops: Crops, team: Team) -> Iterator[Tensor]:
+def first_pictures(config: Config, crops: Crops, group: ProcessGroup) -> Iterator[Tensor]:
     """The run's first blurry crops, float32 (1, 3, H, W) in [-1, 1]."""
     plan = Plan(config, len(crops))
     keys = [key for step in range(_FIRST_CROPS) for key in plan.keys(step)][:_FIRST_CROPS]
     for key in keys:
-        yield to_signed(torch.from_numpy(crops[key][0]).permute(2, 0, 1)[None]).to(team.device)
+        yield to_signed(torch.from_numpy(crops[key][0]).permute(2, 0, 1)[None]).to(group.device)
 
 
 @contextlib.contextmanager
 def open_extras(
-    config: Config, arguments: argparse.Namespace, team: Team, examples: Sequence[Example]
+    config: Config,
+    arguments: argparse.Namespace,
+    group: ProcessGroup,
+    examples: Sequence[Example],
 ) -> Yields[Extras]:
     """What the run needs besides the generator and its data; closed at the end of the block.
 
@@ -153,19 +156,19 @@ def open_extras(
     perceptual = None
     if config.loss.perceptual:
         perceptual = PerceptualLoss(find_vgg(arguments.vgg or "vgg19-dcbb9e9d.pth"))
-        perceptual.to(team.device)
+        perceptual.to(group.device)
     teacher = None
     if config.loss.distill:
         if not config.model.teacher:
             raise ValueError("loss.distill needs a --teacher; or set it to 0")
         teacher = generator_from(load_checkpoint(config.model.teacher))
-        teacher.to(team.device).requires_grad_(False)
+        teacher.to(group.device).requires_grad_(False)
     board = None
-    if config.run.tensorboard and team.leads:
+    if config.run.tensorboard and group.is_main:
         board = Board(arguments.output / "tensorboard")
     metadata = {"init": config.model.init or "random"}
-    log = lambda text: log_line(arguments, team, text)  # noqa: E731
-    with progress_bar("training", enabled=team.leads and not arguments.json) as update:
+    log = lambda text: log_line(arguments, group, text)  # noqa: E731
+    with progress_bar("training", enabled=group.is_main and not arguments.json) as update:
         extras = Extras(perceptual, teacher, examples, board, metadata, log)
         extras.progress = lambda done, total, _text: update(done, total)
         yield extras

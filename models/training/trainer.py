@@ -20,7 +20,7 @@ from ..checkpoints.checkpoint import save_checkpoint
 from ..network.norm import norms
 from . import schedule, state
 from .crops.loader import Batch, Crops, Plan, batches
-from .distributed import Team, share_batch_norms
+from .distributed import ProcessGroup, share_batch_norms
 from .divergence import DivergenceGuard
 from .extras import Clock, Extras
 from .objective.adversary import Adversary
@@ -42,7 +42,7 @@ class Trainer:
         generator: Fresh or loaded; trained in place.
         crops: The training data.
         folder: Where everything is written.
-        team: This process among all.
+        group: This process among all.
         labels: The data sources' labels, part of the run's fingerprint.
 
     Raises:
@@ -56,35 +56,35 @@ class Trainer:
         crops: Crops,
         folder: Path,
         *,
-        team: Team,
+        group: ProcessGroup,
         labels: Sequence[str] = (),
         extras: Extras | None = None,
     ) -> None:
-        self.config, self.folder, self.team = config, folder, team
+        self.config, self.folder, self.group = config, folder, group
         self.extras = extras or Extras()
-        self.plan = Plan(config, len(crops), team.world)
-        self.generator = generator.to(team.device).to(memory_format=torch.channels_last)
+        self.plan = Plan(config, len(crops), group.world)
+        self.generator = generator.to(group.device).to(memory_format=torch.channels_last)
         self.clock = Clock()
         self.step = 0
         self.best_db = -math.inf
         self._crops = crops
         self._labels = tuple(labels)
-        self._mark = state.fingerprint(config, labels, team.world)
+        self._mark = state.fingerprint(config, labels, group.world)
         self._module: nn.Module = self.generator
-        if team.world > 1:
+        if group.world > 1:
             share_batch_norms(self.generator)
-            ids = [team.device.index] if team.device.type == "cuda" else None
+            ids = [group.device.index] if group.device.type == "cuda" else None
             # Parts that inference never touches, and the clamp, may leave parameters unused.
             self._module = nn.parallel.DistributedDataParallel(
                 self.generator, device_ids=ids, find_unused_parameters=True
             )
         self._optimiser = build_optimiser(config.optim, self.generator)
         self._scaler = torch.amp.GradScaler(
-            team.device.type, enabled=config.optim.precision == "fp16"
+            group.device.type, enabled=config.optim.precision == "fp16"
         )
         decay = config.optim.ema
         self.averaged = state.Averaged(self.generator, decay) if decay else None
-        self.adversary = Adversary(config, team) if config.loss.uses_adversary else None
+        self.adversary = Adversary(config, group) if config.loss.uses_adversary else None
         self._backbone = list(self.generator.fpn.features.parameters())
         self._guard = DivergenceGuard(folder / state.STATE_NAME)
         self._skipped = 0
@@ -106,7 +106,7 @@ class Trainer:
         Raises:
             ValueError: see `Branch.check`.
         """
-        branch.check(self._labels, self.team.world, self.plan.epoch_steps)
+        branch.check(self._labels, self.group.world, self.plan.epoch_steps)
         self._load(copy.deepcopy(branch.saved))  # the optimiser goes on writing into what it loads
 
     def _load(self, saved: Mapping[str, Any]) -> None:
@@ -137,13 +137,13 @@ class Trainer:
             OSError: a checkpoint cannot be written; the last good one stays.
         """
         end = min(stop_after or self.plan.steps, self.plan.steps)
-        log = state.Log(self.folder, self.step) if self.team.leads else None
+        log = state.Log(self.folder, self.step) if self.group.is_main else None
         supply = batches(
             self._crops,
             self.plan,
             start=self.step,
-            rank=self.team.rank,
-            pin=self.team.device.type == "cuda",
+            rank=self.group.rank,
+            pin=self.group.device.type == "cuda",
         )
         while self.step < end and not self._stop:
             before = time.perf_counter()
@@ -156,12 +156,12 @@ class Trainer:
             self.extras.progress(self.step, self.plan.steps, f"loss {parts['loss']:.4f}")
             if log is not None:
                 self._after_step(log, parts, last=self.step == end)
-        if self._stop and self.step < end and self.team.leads:
+        if self._stop and self.step < end and self.group.is_main:
             self.save()
 
     def _train_step(self, batch: Batch) -> dict[str, float]:
         optim, each = self.config.optim, self.plan.epoch_steps
-        device = self.team.device
+        device = self.group.device
         blurry = to_signed(batch.blurry.to(device, non_blocking=True))
         sharp = to_signed(batch.sharp.to(device, non_blocking=True))
         self.generator.train()
@@ -172,7 +172,7 @@ class Trainer:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         self._optimiser.zero_grad(set_to_none=True)
-        with autocast(self.team.device.type, self.config.optim.precision):
+        with autocast(self.group.device.type, self.config.optim.precision):
             restored = cast("Tensor", self._module(blurry))
             parts = weighted_losses(
                 self.config.loss, restored.float(), blurry, sharp, self.extras, self.adversary
@@ -238,10 +238,10 @@ class Trainer:
 
     def _validate(self, log: state.Log) -> None:
         with self.averaged_weights():
-            scores = evaluate(self.generator, self.extras.examples, self.team.device)
+            scores = evaluate(self.generator, self.extras.examples, self.group.device)
             if self.extras.board is not None:
                 example = self.extras.examples[0]
-                self.extras.board.pictures(self.step, example, self.generator, self.team.device)
+                self.extras.board.pictures(self.step, example, self.generator, self.group.device)
             if scores.mean("psnr_after") > self.best_db:
                 self.best_db = scores.mean("psnr_after")
                 self._write_weights(state.BEST_NAME, scores)

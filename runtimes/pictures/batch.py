@@ -20,7 +20,7 @@ from .metadata import Picture
 from .read import read_picture
 from .sources import Failure
 from .tiling import Infer, TilingOptions, deblur_picture
-from .write import encode_picture, what_is_lost
+from .write import encode_picture, lost_in_format
 
 SEPARATOR_PX = 4
 
@@ -199,7 +199,7 @@ def side_by_side(before: Picture, after: Picture) -> Picture:
 
 
 def _remarks(picture: Picture, job: Job, runner: Runner, tiles: int) -> tuple[str, ...]:
-    remarks = [*picture.remarks, *what_is_lost(picture, job.target)]
+    remarks = [*picture.remarks, *lost_in_format(picture, job.target)]
     if picture.bits > 8 and runner.manifest.input.dtype == "uint8":
         remarks.append(f"the artifact's input and output have 8 bits a channel, not {picture.bits}")
     if tiles > 1 and runner.manifest.norm == "live":

@@ -48,7 +48,7 @@ def format_of(path: Path) -> str:
     return kind
 
 
-def what_is_lost(picture: Picture, path: Path) -> list[str]:
+def lost_in_format(picture: Picture, path: Path) -> list[str]:
     """What `write_picture` cannot keep in the format of ``path``, one line each."""
     kind = format_of(path)
     lost: list[str] = []
@@ -83,7 +83,7 @@ def encode_picture(picture: Picture, path: Path, quality: int = 95) -> bytes:
 
     Args:
         picture: Upright; 16-bit pixels are rounded to 8 bits for JPEG, WebP and BMP, which
-            `what_is_lost` reports.
+            `lost_in_format` reports.
         path: Only its name is used.
         quality: 1 to 100, for JPEG (4:4:4) and WebP (lossy); the others are lossless.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Config
-from ..distributed import Team, global_mean
+from ..distributed import ProcessGroup, global_mean
 from . import losses
 from .discriminators import FULL_LAYERS, DoubleScale, PatchDiscriminator, smallest_side
 
@@ -23,10 +23,10 @@ class Adversary:
         ValueError: crops too small for the discriminator.
     """
 
-    def __init__(self, config: Config, team: Team) -> None:
+    def __init__(self, config: Config, group: ProcessGroup) -> None:
         self._loss = config.loss
         self._seed = config.data.seed
-        self._rank = team.rank
+        self._rank = group.rank
         wgan = config.loss.adversarial_kind == "wgan-gp"
         least = smallest_side(3 if wgan else FULL_LAYERS)
         smallest = min(config.data.crop, config.data.final_crop)
@@ -38,10 +38,10 @@ class Adversary:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.data.seed + 1)
             self.plain: nn.Module = PatchDiscriminator(norm=False) if wgan else DoubleScale()
-        self.plain.to(team.device)
+        self.plain.to(group.device)
         self.module: nn.Module = self.plain
-        if team.world > 1:
-            ids = [team.device.index] if team.device.type == "cuda" else None
+        if group.world > 1:
+            ids = [group.device.index] if group.device.type == "cuda" else None
             self.module = nn.parallel.DistributedDataParallel(self.plain, device_ids=ids)
         self.optimiser = torch.optim.Adam(
             self.plain.parameters(), lr=config.optim.lr, betas=(config.optim.beta1, 0.999)

@@ -11,7 +11,7 @@ from ....runtimes.command_line.console import console, print_json
 if TYPE_CHECKING:
     import argparse
 
-    from ..distributed import Team
+    from ..distributed import ProcessGroup
     from ..validate import Scores
 
 
@@ -47,7 +47,7 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
     return {name: None if value == math.inf else value for name, value in values.items()}
 
 
-def log_line(arguments: argparse.Namespace, team: Team, text: str) -> None:
+def log_line(arguments: argparse.Namespace, group: ProcessGroup, text: str) -> None:
     """One line on standard error, from the first process, unless the output is JSON."""
-    if team.leads and not arguments.json:
+    if group.is_main and not arguments.json:
         console(stderr=True).print(text, markup=False, soft_wrap=True)

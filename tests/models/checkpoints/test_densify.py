@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from edgedeblur.models.checkpoints.checkpoint import generator_from, load_checkpoint
-from edgedeblur.models.checkpoints.densify import can_become, densify
+from edgedeblur.models.checkpoints.densify import can_densify, densify
 from edgedeblur.models.network.norm import norms
 from edgedeblur.models.network.registry import build_generator
 
@@ -28,8 +28,8 @@ def test_the_dense_network_computes_the_same(weights):
 
 
 def test_only_from_separable_to_dense():
-    assert can_become("mobilenet_dsc", "mobilenet")
-    assert not can_become("mobilenet", "mobilenet_dsc")
-    assert not can_become("mobilenet", "mobilenet")
+    assert can_densify("mobilenet_dsc", "mobilenet")
+    assert not can_densify("mobilenet", "mobilenet_dsc")
+    assert not can_densify("mobilenet", "mobilenet")
     with pytest.raises(ValueError, match="mobilenet weights cannot become a mobilenet_dsc"):
         densify(build_generator("mobilenet"), "mobilenet_dsc")

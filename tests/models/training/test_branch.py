@@ -15,7 +15,7 @@ from edgedeblur.models.training.cli import main
 from edgedeblur.models.training.config import Optim, config_tree, load_config
 from edgedeblur.models.training.crops.loader import Crops, Plan
 from edgedeblur.models.training.crops.sources import PictureStore, SharpPictures
-from edgedeblur.models.training.distributed import Team
+from edgedeblur.models.training.distributed import ProcessGroup
 from edgedeblur.models.training.trainer import Trainer
 
 FLAT = ("optim.flat_epochs=1000", "optim.decay_epochs=0", "optim.warmup_steps=2", "optim.lr_end=0")
@@ -29,7 +29,7 @@ def trainer(sharp_folder, tmp_path):
         path = tmp_path / folder
         path.mkdir(exist_ok=True)
         generator = build_generator(config.model.backbone)
-        run = Trainer(config, generator, crops, path, team=Team(), labels=labels)
+        run = Trainer(config, generator, crops, path, group=ProcessGroup(), labels=labels)
         run.rates = []
         step = run._train_step
 

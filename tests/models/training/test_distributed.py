@@ -9,32 +9,36 @@ import pytest
 import torch
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.network.norm import BatchNorm
-from edgedeblur.models.training.distributed import TeamBatchNorm, join_team, team_sum
+from edgedeblur.models.training.distributed import (
+    SyncedBatchNorm,
+    all_reduce_sum,
+    join_process_group,
+)
 from edgedeblur.models.training.state import LAST_NAME
 
 
 def test_alone_nothing_is_summed():
     values = torch.arange(3.0)
-    assert team_sum(values) is values
+    assert all_reduce_sum(values) is values
 
 
-def test_the_team_norm_is_batch_norm_when_alone():
+def test_the_synced_norm_is_batch_norm_when_alone():
     torch.manual_seed(0)
-    plain, team = BatchNorm(5), TeamBatchNorm(5)
-    for norm in (plain, team):
+    plain, synced = BatchNorm(5), SyncedBatchNorm(5)
+    for norm in (plain, synced):
         torch.nn.init.constant_(norm.weight, 1.5)
         torch.nn.init.constant_(norm.bias, -0.25)
     image = torch.randn(3, 5, 7, 4)
     first, second = image.clone().requires_grad_(), image.clone().requires_grad_()
-    one, two = plain(first), team(second)
+    one, two = plain(first), synced(second)
     assert torch.allclose(one, two, atol=1e-5)
     weights = torch.randn_like(one)
     (one * weights).sum().backward()
     (two * weights).sum().backward()
     assert torch.allclose(first.grad, second.grad, atol=1e-4)
-    assert torch.allclose(plain.weight.grad, team.weight.grad, rtol=1e-4, atol=1e-4)
-    assert torch.allclose(plain.running_mean, team.running_mean, atol=1e-6)
-    assert torch.allclose(plain.running_var, team.running_var, atol=1e-5)
+    assert torch.allclose(plain.weight.grad, synced.weight.grad, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(plain.running_mean, synced.running_mean, atol=1e-6)
+    assert torch.allclose(plain.running_var, synced.running_var, atol=1e-5)
 
 
 def arguments(sharp_folder, output, batch, *more):
@@ -65,7 +69,7 @@ def train(command):
 @pytest.fixture(scope="module")
 def both(sharp_folder, tmp_path_factory):
     """Weights after one step: by one process with 4 crops, by two with 2 each."""
-    folder = tmp_path_factory.mktemp("team")
+    folder = tmp_path_factory.mktemp("processes")
     module = "edgedeblur.models.training.cli"
     # Adam's first step is lr * sign(gradient): all weights move, whatever the gradient's size.
     more = ("optim.lr=1e-3", "optim.beta1=0.0", "optim.beta2=0.0")
@@ -117,7 +121,9 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path):
 SCRIPT = """
 import sys, torch
 from edgedeblur.models.network.registry import build_generator
-from edgedeblur.models.training.distributed import global_mean, join_team, share_batch_norms
+from edgedeblur.models.training.distributed import (
+    global_mean, join_process_group, share_batch_norms
+)
 from edgedeblur.models.training.objective import losses
 from edgedeblur.models.training.objective.discriminators import PatchDiscriminator
 
@@ -127,11 +133,11 @@ torch.manual_seed(0)
 blurry, sharp = torch.rand(2, 4, 3, 64, 64, dtype=torch.float64) * 2 - 1
 generator = build_generator("mobilenet_dsc").double().train()
 critic = PatchDiscriminator(norm=False).double().requires_grad_(False)
-with join_team("cpu") as team:
-    each = 4 // team.world
-    mine = slice(team.rank * each, (team.rank + 1) * each)
+with join_process_group("cpu") as group:
+    each = 4 // group.world
+    mine = slice(group.rank * each, (group.rank + 1) * each)
     module = generator
-    if team.world > 1:
+    if group.world > 1:
         share_batch_norms(generator)
         module = torch.nn.parallel.DistributedDataParallel(generator)
     restored = module(blurry[mine])
@@ -139,7 +145,7 @@ with join_team("cpu") as team:
     real, fake = critic(sharp[mine]), critic(restored)
     loss = loss + 0.1 * losses.ragan_ls_generator(real, fake, global_mean)
     loss.backward()
-    if team.leads:
+    if group.is_main:
         torch.save({n: p.grad for n, p in generator.named_parameters()}, sys.argv[1])
 """
 
@@ -147,5 +153,5 @@ with join_team("cpu") as team:
 def test_cuda_is_asked_for_but_not_there(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(ValueError, match="PyTorch sees no CUDA device; install"):
-        with join_team("cuda"):
+        with join_process_group("cuda"):
             pass

@@ -17,7 +17,7 @@ from edgedeblur.models.network.registry import build_generator
 from edgedeblur.models.training import state
 from edgedeblur.models.training.crops.loader import Crops
 from edgedeblur.models.training.crops.sources import PictureStore, SharpPictures
-from edgedeblur.models.training.distributed import Team
+from edgedeblur.models.training.distributed import ProcessGroup
 from edgedeblur.models.training.divergence import DivergedError
 from edgedeblur.models.training.extras import Extras
 from edgedeblur.models.training.trainer import Trainer
@@ -36,7 +36,7 @@ def trainer(sharp_folder, tmp_path):
             generator,
             crops,
             tmp_path / folder,
-            team=Team(),
+            group=ProcessGroup(),
             labels=["four"],
             extras=Extras(**extras),
         )

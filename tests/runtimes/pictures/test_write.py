@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from edgedeblur.runtimes.pictures.metadata import Exif, Picture
 from edgedeblur.runtimes.pictures.read import read_picture
-from edgedeblur.runtimes.pictures.write import what_is_lost, write_picture
+from edgedeblur.runtimes.pictures.write import lost_in_format, write_picture
 from PIL import Image, TiffImagePlugin
 
 from tests.runtimes.pictures.support import ICC, exif_block, parsed, ramp, save
@@ -90,7 +90,7 @@ def test_16_bits_are_rounded_for_8_bit_formats_with_a_remark(tmp_path):
     values = np.array([0, 128, 129, 257, 385, 386, 65406, 65407, 65535], np.uint16)
     picture = Picture(np.repeat(values[None, :, None], 3, axis=2))
     path = tmp_path / "a.bmp"
-    assert what_is_lost(picture, path) == [
+    assert lost_in_format(picture, path) == [
         "rounded 16 bits to 8, as BMP holds no more; PNG and TIFF do"
     ]
     write_picture(picture, path)
@@ -100,8 +100,8 @@ def test_16_bits_are_rounded_for_8_bit_formats_with_a_remark(tmp_path):
 def test_what_is_lost_is_empty_where_nothing_is(tmp_path):
     full = Picture(ramp(), None, False, Exif(exif_block()).upright(), ICC)
     for suffix in (".png", ".jpg", ".webp", ".tif"):
-        assert what_is_lost(full, tmp_path / f"a{suffix}") == []
-    assert what_is_lost(full, tmp_path / "a.bmp") == [
+        assert lost_in_format(full, tmp_path / f"a{suffix}") == []
+    assert lost_in_format(full, tmp_path / "a.bmp") == [
         "left out EXIF and ICC profile, which BMP cannot hold"
     ]
 
@@ -110,7 +110,7 @@ def test_exif_beyond_64_kb_leaves_jpeg_writable(tmp_path):
     exif = Image.Exif()
     exif[0x8769] = {0x927C: bytes(70000)}
     picture = Picture(ramp(), exif=exif.tobytes()[6:])
-    assert what_is_lost(picture, tmp_path / "a.jpg") == [
+    assert lost_in_format(picture, tmp_path / "a.jpg") == [
         "left out EXIF, as JPEG holds 64 KB of it at most"
     ]
     write_picture(picture, tmp_path / "a.jpg")
