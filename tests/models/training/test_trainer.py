@@ -166,7 +166,7 @@ def test_an_exploding_loss_stops(trainer, tiny, monkeypatch):
     monkeypatch.setattr("edgedeblur.models.training.divergence._WATCH_FROM", 2)
     run = trainer(tiny())
     run.run(stop_after=2)
-    run._running_loss = 1e-9
+    run._guard.running_loss = 1e-9
     with pytest.raises(DivergedError, match="loss jumped to"):
         run.run()
 

@@ -109,7 +109,7 @@ def test_older_files_that_could_not_be_moved_back_stay(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", rename)
-        with pytest.raises(OSError, match="move it back by hand"):
+        with pytest.raises(OSError, match="move them back by hand"):
             write(target)
     (left,) = tmp_path.iterdir()
     age(left, 10 * DAY_S)

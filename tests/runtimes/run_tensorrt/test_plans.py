@@ -67,7 +67,7 @@ class TestPlansFromElsewhere:
     @pytest.mark.skipif(available("tensorrt"), reason="TensorRT is installed here")
     def test_sdk_not_installed(self, tmp_path):
         path = saved_plan(tmp_path, plan_bytes(magic=b"ftrt", version=(10, 9, 0, 34)))
-        with pytest.raises(MissingDependencyError, match=r"pip install tensorrt .*JetPack"):
+        with pytest.raises(MissingDependencyError, match=r"edgedeblur\[tensorrt\].*JetPack"):
             open_runner(path)
 
     @pytest.mark.skipif(cannot_run("rtx") is None, reason="there is a GPU here")
