@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
 from edgedeblur.benchmarks.counts import onnx_counts
-from edgedeblur.benchmarks.counts.onnx_counts import count_onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
-from ..support import write_graph
-
-SIZES = (2, 3, 5, 7, 11, 13, 17, 19, 23)  # of the inputs: no two sums of them are alike
+SIZES = (3, 2, 5, 7, 11, 13, 17, 19, 23)  # of the inputs: no two sums of them are alike
 NAMES = tuple(f"i{position}" for position in range(9))
 
 
@@ -106,6 +100,8 @@ def test_a_transposed_convolution_multiplies_each_weight_at_each_input():
     graph = graph_of(node, shapes=shapes)
     assert onnx_counts._multiply_adds(graph, node) == 2 * 3 * 5 * 7 * 16
     assert onnx_counts._elementwise(graph, node) == 7 * 4 * 6
+    plain = helper.make_node("ConvTranspose", NAMES[:2], ["out"])
+    assert onnx_counts._elementwise(graph, plain) == 0
 
 
 @pytest.mark.parametrize(
@@ -118,6 +114,8 @@ def test_a_product_multiplies_along_its_inner_side(kind, bias):
     graph = graph_of(node, shapes=shapes)
     assert onnx_counts._multiply_adds(graph, node) == 2 * 3 * 7 * 5
     assert onnx_counts._elementwise(graph, node) == (2 * 3 * 7 if bias else 0)
+    three = helper.make_node(kind, NAMES[:3], ["out"])
+    assert onnx_counts._elementwise(graph, three) == (2 * 3 * 7 if bias else 0)
     for flipped, inner in ((1, 2), (0, 5)):
         node = helper.make_node(kind, NAMES[:2], ["out"], transA=flipped, transB=1)
         assert onnx_counts._multiply_adds(graph_of(node, shapes=shapes), node) == 2 * 3 * 7 * inner
@@ -128,8 +126,8 @@ def test_a_product_multiplies_along_its_inner_side(kind, bias):
     ("kind", "work"),
     [
         ("Relu", 29), ("Clip", 29), ("Tanh", 29), ("Add", 29), ("Resize", 29), ("Upsample", 29),
-        ("ReduceMean", 2), ("GlobalAveragePool", 2), ("MaxPool", 2),
-        ("BatchNormalization", 4), ("InstanceNormalization", 4),
+        ("ReduceMean", 3), ("GlobalAveragePool", 3), ("MaxPool", 3),
+        ("BatchNormalization", 6), ("InstanceNormalization", 6),
         ("Concat", 0), ("Reshape", 0), ("DepthToSpace", 0),
     ],
 )  # fmt: skip
@@ -147,7 +145,7 @@ def test_bytes_are_of_floats_and_of_convolutions():
         graph.element_bytes.clear()  # unknown: float32
         assert onnx_counts._bytes_moved(graph, node) == moved
     node = helper.make_node("Mul", ["i0", "", "i0"], ["out"])
-    assert onnx_counts._bytes_moved(graph_of(node), node) == 2 + 29  # each tensor once
+    assert onnx_counts._bytes_moved(graph_of(node), node) == 3 + 29  # each tensor once
     assert onnx_counts._bytes_moved(graph_of(node, floats=False), node) == 0
     node = helper.make_node("ConvInteger", ["i0", "i1"], ["out"])
     assert onnx_counts._bytes_moved(graph_of(node, floats=False), node) == 2 + 3 + 29
@@ -159,97 +157,3 @@ def test_a_shape_that_is_not_known_is_named():
     graph.floats.add("lost")
     with pytest.raises(ValueError, match="shape of 'lost' at Relu 'r' cannot be inferred"):
         onnx_counts._elementwise(graph, node)
-
-
-def convolution(tmp_path, shape, kind=np.float32, first="x"):
-    weight = numpy_helper.from_array(np.ones((2, 3, 1, 1), kind), "w")
-    constant = numpy_helper.from_array(np.ones((2, 1, 1), kind))
-    nodes = [
-        helper.make_node("Constant", [], ["c"], value=constant),
-        helper.make_node("Conv", [first, "w"], ["y"]),
-        helper.make_node("Mul", ["y", "c"], ["z"]),
-    ]  # fmt: skip
-    path = tmp_path / "a.onnx"
-    write_graph(path, nodes, [weight], shape, "x", "z")
-    return path
-
-
-@pytest.mark.parametrize(
-    ("shape", "size"),
-    [
-        ([1, 3, 4, 6], (4, 6)), (["n", 3, "h", "w_"], (4, 6)), ([1, 3, 4, "w_"], (4, 8)),
-        ([1, 3, "h", 6], (2, 6)), (["n", 3, "h", "w_"], (7, 5)),
-    ],
-)  # fmt: skip
-def test_a_graph_is_counted_at_the_size_asked(tmp_path, shape, size):
-    counts = count_onnx(convolution(tmp_path, shape), size)
-    pixels = math.prod(size)
-    assert counts.macs == 6 * pixels
-    assert counts.macs_elementwise == 6 * pixels + 2 * pixels  # the product with a constant
-    assert counts.params == 6 + 2
-    assert counts.bytes_moved == 4 * (3 * pixels + 6 + 2 * pixels) + 4 * (2 + 4 * pixels)
-    assert counts.macs_paper is None
-
-
-@pytest.mark.parametrize(
-    ("shape", "side"),
-    [
-        ([2, 3, 4, 6], "batch is fixed at 2, it cannot be 1"),
-        ([1, 3, 5, 6], "height is fixed at 5, it cannot be 4"),
-        ([1, 3, 3, 6], "height is fixed at 3, it cannot be 4"),
-        ([1, 3, 4, 7], "width is fixed at 7, it cannot be 6"),
-        ([1, 3, 4, 5], "width is fixed at 5, it cannot be 6"),
-    ],
-)
-def test_another_fixed_size_is_refused(tmp_path, shape, side):
-    with pytest.raises(ValueError, match=side):
-        count_onnx(convolution(tmp_path, shape), (4, 6))
-
-
-@pytest.mark.parametrize("shape", [[1, 3, 4], [1, 3, 4, 6, 1]])
-def test_one_picture_is_expected(tmp_path, shape):
-    with pytest.raises(ValueError, match="expected one 4-D input"):
-        count_onnx(convolution(tmp_path, shape), (4, 6))
-
-
-def test_weights_among_the_inputs_are_no_pictures(tmp_path):
-    path = convolution(tmp_path, [1, 3, 4, 6])
-    model = onnx.load(path)
-    model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [2, 3, 1, 1]))
-    onnx.save(model, path)
-    assert count_onnx(path, (4, 6)).macs == 6 * 24
-    model.graph.input.append(helper.make_tensor_value_info("x2", TensorProto.FLOAT, [1, 3, 4, 6]))
-    onnx.save(model, path)
-    with pytest.raises(ValueError, match="expected one 4-D input"):
-        count_onnx(path, (4, 6))
-
-
-@pytest.mark.parametrize(
-    ("kind", "width"), [(np.float32, 4), (np.float16, 2), (np.float64, 8), (np.int8, 1)]
-)
-def test_widths_are_those_of_the_types(kind, width):
-    element = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
-    assert onnx_counts._element_bytes(element, onnx) == width
-    assert onnx_counts._element_bytes(0, onnx) == 0
-
-
-def test_shapes_with_free_names_are_forgotten(tmp_path):
-    path = convolution(tmp_path, ["n", 3, "h", "w_"])
-    model = onnx.load(path)
-    wrong = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2, 9, 9])
-    model.graph.value_info.append(wrong)
-    onnx.save(model, path)
-    assert count_onnx(path, (4, 6)).macs == 6 * 24
-
-
-def test_a_graph_with_q_dq_pairs_does_not_tell_its_bytes(tmp_path):
-    scale = numpy_helper.from_array(np.float32(0.5), "s")
-    zero = numpy_helper.from_array(np.int8(0), "o")
-    nodes = [
-        helper.make_node("QuantizeLinear", ["x", "s", "o"], ["q"]),
-        helper.make_node("DequantizeLinear", ["q", "s", "o"], ["z"]),
-    ]
-    path = tmp_path / "a.onnx"
-    write_graph(path, nodes, [scale, zero], [1, 3, 4, 6], "x", "z")
-    counts = count_onnx(path, (4, 6))
-    assert (counts.params, counts.macs, counts.bytes_moved) == (0, 0, None)

@@ -147,7 +147,7 @@ def test_pictures_of_other_types_are_refused(kind):
         blur_with_kernel(picture, DELTA)
     with pytest.raises(ValueError, match="expected uint8"):
         add_noise_and_jpeg(np.random.default_rng(0), picture)
-    with pytest.raises(ValueError, match="expected uint8"):
+    with pytest.raises(ValueError, match="a frame is"):
         average_frames([grey(0), picture, grey(0)])
 
 
@@ -162,6 +162,13 @@ def test_floating_pictures_reach_from_0_to_1(kind):
     for bad in (-0.01, 1.01, math.nan):
         with pytest.raises(ValueError, match=r"floating-point values are in \[0, 1\]"):
             blur_with_kernel(np.full((4, 5, 3), bad, kind), DELTA)
+
+
+def test_light_below_black_and_above_white_is_clipped():
+    picture = grey(255, 5, 6)
+    picture[:, :3] = 0
+    sharpening = np.array([[0.0, 0, 0], [-0.5, 2, -0.5], [0, 0, 0]])
+    assert np.array_equal(blur_with_kernel(picture, sharpening), picture)
 
 
 def test_gamma_is_above_0():
