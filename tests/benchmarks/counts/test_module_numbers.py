@@ -1,18 +1,15 @@
-"""Operations of PyTorch modules and of TFLite files, by hand."""
+"""Operations of PyTorch modules, and which counter a file gets, by hand."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from edgedeblur.benchmarks.counts import footprint, module_counts, onnx_counts, tflite_counts
 from edgedeblur.benchmarks.counts.counts import Counts
 from edgedeblur.benchmarks.counts.module_counts import count_module
-from edgedeblur.benchmarks.counts.tflite_counts import count_tflite
 from torch import nn
 
 PIXELS = 4 * 6
@@ -75,6 +72,13 @@ def test_norms_by_hand(affine, work):
     assert counted(lambda x, m: m(x), norm) == (0, work)
 
 
+def test_a_norm_that_scales_only_counts_as_one_with_an_affine_part():
+    norm = nn.BatchNorm2d(3)
+    assert counted(
+        lambda x, m: F.batch_norm(x, m.running_mean, m.running_var, weight=m.weight), norm
+    ) == (0, 144)
+
+
 def test_the_backbone_counts_twice_in_the_papers_way():
     backbone = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(), nn.Conv2d(2, 4, 1, bias=False))
     module = nn.Sequential(backbone, nn.Conv2d(4, 1, 1), nn.Tanh())
@@ -101,65 +105,6 @@ def test_a_checkpoint_is_counted_as_its_generator(monkeypatch):
     path = zoo_path("mobilenet_dsc")
     assert module_counts.count_checkpoint(path, (64, 96), norm="frozen") == "counts"
     assert asked == [("mobilenet_dsc", (64, 96), True)]
-
-
-class File:
-    """Stands for a `TfliteFile`: operators as (kind, inputs, outputs, fused activation)."""
-
-    def __init__(self, shapes, *operators):
-        self.shapes = shapes
-        self.operators = [
-            SimpleNamespace(
-                kind=kind, inputs=np.int32(inputs), outputs=np.int32([output]),
-                builtinOptions=fused and SimpleNamespace(fusedActivationFunction=fused),
-            )
-            for kind, inputs, output, fused in operators
-        ]  # fmt: skip
-
-    def kind(self, operator):
-        return operator.kind
-
-    def shape(self, tensor):
-        return self.shapes[tensor]
-
-
-@pytest.mark.parametrize(
-    ("kind", "shapes", "inputs", "counts"),
-    [
-        # Weights (out, h, w, in): 7 * 15 of them and 7 biases, at 4 * 6 places.
-        ("CONV_2D", {0: (1, 8, 12, 5), 1: (7, 3, 1, 5), 2: (7,)}, [0, 1, 2],
-         (7 * 15 + 7, 7 * 15 * PIXELS)),
-        ("CONV_2D", {0: (1, 8, 12, 5), 1: (7, 3, 1, 5)}, [0, 1], (7 * 15, 7 * 15 * PIXELS)),
-        ("DEPTHWISE_CONV_2D", {0: (1, 8, 12, 7), 1: (1, 3, 2, 7), 2: (7,)}, [0, 1, 2],
-         (7 * 6 + 7, 7 * 6 * PIXELS)),
-        # (shape, weights, picture, bias): each of 2 * 3 * 5 values meets 7 * 4 * 2 weights.
-        ("TRANSPOSE_CONV", {0: (4,), 1: (7, 4, 2, 5), 2: (1, 2, 3, 5), 3: (7,)}, [0, 1, 2, 3],
-         (7 * 8 * 5 + 7, 2 * 3 * 5 * 7 * 8)),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("fused", [None, 0, 1])
-def test_tflite_convolutions_by_hand(monkeypatch, kind, shapes, inputs, counts, fused):
-    written = 7 * PIXELS
-    file = File(shapes | {9: (1, 4, 6, 7)}, (kind, inputs, 9, fused))
-    monkeypatch.setattr(tflite_counts.TfliteFile, "read", lambda _path: file)
-    params, macs = counts
-    extra = written * (2 if fused else 1)  # the bias, and what is fused
-    assert count_tflite(Path("a")) == Counts(params, macs, macs + extra)
-
-
-def test_tflite_half_weights_are_counted_where_they_are_stored(monkeypatch):
-    shapes = {0: (1, 4, 6, 5), 1: (7, 1, 1, 5), 2: (7,), 3: (8, 1, 1, 5), 4: (1, 4, 6, 7)}
-    shapes |= {5: (1, 4, 6, 7)}
-    file = File(
-        shapes,
-        ("DEQUANTIZE", [3], 1, None),  # stored as tensor 3, which is made larger to be told apart
-        ("CONV_2D", [0, 1, 2], 4, 0),
-        ("ADD", [4, 4], 5, 0),
-        ("RESHAPE", [4], 5, None),
-    )
-    monkeypatch.setattr(tflite_counts.TfliteFile, "read", lambda _path: file)
-    written = 7 * PIXELS
-    assert count_tflite(Path("a")) == Counts(40 + 7, 35 * PIXELS, 35 * PIXELS + 2 * written)
 
 
 COUNTED = Counts(10, 20, 30, 40, 50)
