@@ -5,7 +5,7 @@ READY := .venv/.ready
 PHOTO := benchmarks/samples/blurry/mountains.png
 MODEL := out/mobilenet_dsc_onnx-fp32_736x1280.onnx
 
-.PHONY: demo test test-slow test-wheel test-gpu lint types readme results scaling lock clean android-check android-apk have-maven
+.PHONY: demo test test-slow test-wheel test-gpu mutants lint types readme results scaling lock clean android-check android-apk have-maven
 
 demo: $(READY)  ## a blurry photo comes back sharper through an exported artifact, with a measured table
 	$(BIN)/deblur-export --backbone mobilenet_dsc --target onnx-fp32 --output out --force
@@ -24,6 +24,9 @@ test-wheel: $(READY)  ## the wheel in fresh environments without PyTorch: sizes,
 
 test-gpu: $(READY)  ## engines and PyTorch on an NVIDIA GPU; fails where there is none
 	$(BIN)/python -m pytest -m gpu
+
+mutants: $(READY)  ## which changes of the arithmetic the tests notice; MODULE=runtimes/compare.py for one
+	$(BIN)/python -m tests.mutants.run $(MODULE)
 
 lint: $(READY)
 	$(BIN)/ruff check .
