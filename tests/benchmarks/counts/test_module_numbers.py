@@ -137,8 +137,9 @@ def test_every_format_has_its_counter(monkeypatch, tmp_path, name, module, funct
             footprint.measure_footprint(path, manifest, (2, 6))
 
 
-def test_other_formats_have_what_their_manifest_says(tmp_path):
-    path = tmp_path / "a.plan"
+@pytest.mark.parametrize("suffix", ["plan", "mlpackage", "xml"])
+def test_other_formats_have_what_their_manifest_says(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
     path.write_bytes(bytes(17))
     manifest = SimpleNamespace(macs=20, macs_size=[4, 6], params=10)
     found = footprint.measure_footprint(path, manifest, (4, 6))
@@ -153,5 +154,5 @@ def test_other_formats_have_what_their_manifest_says(tmp_path):
         assert (found.macs, found.flops) == (None, None)
     for missing in ({"macs": None}, {"macs_size": None}):
         changed = SimpleNamespace(**(vars(manifest) | missing))
-        with pytest.raises(ValueError, match=r"operations in \.plan files cannot be counted"):
+        with pytest.raises(ValueError, match=f"operations in .{suffix} files cannot be counted"):
             footprint.measure_footprint(path, changed, (4, 6))
