@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -87,6 +88,11 @@ class _Verdict:
         loader = getattr(sys.modules.get(self._module), "__loader__", None)
         self._pipe.send((code, failed, isinstance(loader, _Mutated)))
         os._exit(0)
+
+
+def hash_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _test(module: str, source: str, tests: tuple[str, ...], pipe: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.mutants.child import RESULTS, ROOT
+from tests.mutants.child import RESULTS, ROOT, hash_of
 from tests.mutants.targets import TARGETS
 
 PAGE = ROOT / "docs" / "MUTANTS.md"
@@ -16,12 +16,12 @@ _MARKS = ("<!-- begin mutants -->", "<!-- end mutants -->")
 def write_report() -> str:
     """Write the results between the page's marks; a line that says what was done.
 
-    Of a module without results, or with a survivor that nobody has judged, the line says so and
+    Of a module without results that hold, or with a survivor that nobody has judged, the line says so and
     the page stays as it is.
     """
     held = {module: _results(module) for module in TARGETS}
     if missing := [module for module, results in held.items() if results is None]:
-        return f"docs/MUTANTS.md stays as it is: no results of {', '.join(missing)}"
+        return f"docs/MUTANTS.md stays as it is: no results that still hold of {', '.join(missing)}"
     judged: dict[str, dict[str, str]] = json.loads(JUDGED.read_text(encoding="utf-8"))
     lines, open_questions = _lines(held, judged)
     if open_questions:
@@ -33,8 +33,13 @@ def write_report() -> str:
 
 
 def _results(module: str) -> dict[str, Any] | None:
+    """A module's results; None if there are none, or if it or its tests have changed since."""
     path = RESULTS / (module.removesuffix(".py").replace("/", ".") + ".json")
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if not path.exists():
+        return None
+    results = json.loads(path.read_text(encoding="utf-8"))
+    now = {name: hash_of(ROOT / name) for name in (module, *TARGETS[module])}
+    return results if results["hashes"] == now else None
 
 
 def _lines(held: dict[str, Any], judged: dict[str, dict[str, str]]) -> tuple[list[str], list[str]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import hashlib
 import importlib
 import json
 import multiprocessing.connection
@@ -19,10 +18,9 @@ import os
 import shutil
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-from tests.mutants.child import RESULTS, ROOT, Child
+from tests.mutants.child import RESULTS, ROOT, Child, hash_of
 from tests.mutants.mutate import difference, mutants_of, text_of
 from tests.mutants.report import write_report
 from tests.mutants.targets import TARGETS
@@ -37,7 +35,7 @@ class Module:
         self.module, self.tests = module, TARGETS[module]
         self.source = (ROOT / module).read_text(encoding="utf-8")
         self.file = RESULTS / (module.removesuffix(".py").replace("/", ".") + ".json")
-        self.hashes = {name: _hash(ROOT / name) for name in (module, *self.tests)}
+        self.hashes = {name: hash_of(ROOT / name) for name in (module, *self.tests)}
         self.found = self._known(believe)
 
     def _known(self, believe: bool) -> dict[str, dict[str, Any]]:
@@ -107,10 +105,6 @@ class Module:
                 _say(f"  survived  {self.module}:{line}  {before}  =>  {after}")
             if len(self.found) % 50 == 0:
                 self.save()
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _say(line: str) -> None:

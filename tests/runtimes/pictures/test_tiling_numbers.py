@@ -116,6 +116,8 @@ def test_many_rows_of_tiles_blend_into_the_picture():
     tall = {"size": (36, 24), "overlap_px": 8}  # more rows than are worked on at once
     assert np.array_equal(deblur(Network(), picture, **tall), picture)
     assert np.array_equal(deblur(Network(), picture), picture)
+    strip = noise(1040, 4)  # 260 rows of tiles
+    assert np.array_equal(deblur(Network(), strip, size=(4, 4), overlap_px=0), strip)
 
 
 def paper(value):
