@@ -16,8 +16,8 @@ _MARKS = ("<!-- begin mutants -->", "<!-- end mutants -->")
 def write_report() -> str:
     """Write the results between the page's marks; a line that says what was done.
 
-    Of a module without results that hold, or with a survivor that nobody has judged, the line says so and
-    the page stays as it is.
+    Of a module without results that hold, or with a survivor that nobody has judged, the line says
+    so and the page stays as it is.
     """
     held = {module: _results(module) for module in TARGETS}
     if missing := [module for module, results in held.items() if results is None]:
@@ -46,6 +46,7 @@ def _lines(held: dict[str, Any], judged: dict[str, dict[str, str]]) -> tuple[lis
     """The page's lines, and the survivors that nobody has judged."""
     rows: list[str] = []
     listed: list[str] = []
+    accepted = 0
     unjudged: list[str] = []
     totals = [0, 0]
     for module, results in held.items():
@@ -59,6 +60,7 @@ def _lines(held: dict[str, Any], judged: dict[str, dict[str, str]]) -> tuple[lis
         for mutant in survivors:
             change = f"{mutant['before']} => {mutant['after']}"
             verdict = judged.get(module, {}).get(change)
+            accepted += (verdict or "").startswith("accepted")
             if verdict is None:
                 unjudged.append(f"{module}:{mutant['line']}: {change}")
             listed += [
@@ -69,7 +71,10 @@ def _lines(held: dict[str, Any], judged: dict[str, dict[str, str]]) -> tuple[lis
     date = max(results["date"] for results in held.values())
     head = [
         f"Last run: {date}.", "", "| module | mutants | noticed | survived | score |",
-        "|:--|--:|--:|--:|--:|", *rows, _row("**all**", *totals), "", "## Survivors, judged",
+        "|:--|--:|--:|--:|--:|", *rows, _row("**all**", *totals), "",
+        "## Survivors, judged", "",
+        f"{totals[0] - totals[1] - accepted} are equivalent: no test can tell them from the "
+        f"original. {accepted} are accepted.",
     ]  # fmt: skip
     return head + listed + [""], unjudged
 
