@@ -83,7 +83,7 @@ def with_quantisation_plan(
     from ..quantize.pipeline import QuantPlan
     from ..quantize.recipe import read_recipe
 
-    recipe = read_recipe(settings.recipe, checkpoint.backbone)
+    recipe = read_recipe(settings.recipe, checkpoint.key)
     if settings.recipe is None and target.recipe is not None:
         recipe = target.recipe(recipe)
     log("reading calibration pictures")

@@ -72,7 +72,7 @@ def produce(
         ParityError: the artifact differs from PyTorch by more than the tolerance.
     """
     _check_requirements(target, output, force=force)
-    log(f"preparing {checkpoint.backbone}, norms {norm}")
+    log(f"preparing {checkpoint.network}, norms {norm}")
     graph = _prepare_graph(checkpoint, norm, rewrites, prepared)
     # Both files or neither: an artifact without its manifest is not left behind on a full disk.
     with replacing_all((output, manifest_path(output))) as (artifact, manifest_file):
@@ -124,19 +124,25 @@ def _convert_and_verify(
 
 def draft_manifest(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
     """The manifest before conversion: size, hash and parity are still empty."""
-    backbone = graph.checkpoint.backbone
+    checkpoint = graph.checkpoint
     packages = ("edgedeblur", *target.build_modules, *target.run_modules)
     versions = {name: version_of(name) for name in dict.fromkeys(packages)}
     input_spec, output_spec = io_tensors(target, spec)
     return Manifest(
         target=target.name,
-        backbone=backbone,
-        checkpoint=CheckpointInfo(graph.checkpoint.sha256, graph.checkpoint.source),
+        backbone=checkpoint.backbone,
+        network=checkpoint.network,
+        widths=checkpoint.widths.to_dict() if checkpoint.widths else None,
+        checkpoint=CheckpointInfo(checkpoint.sha256, checkpoint.source),
         norm=graph.norm,
         input=input_spec,
         output=output_spec,
         size_multiple=SIZE_MULTIPLE,
-        receptive_radius_px=receptive_radius_px(backbone) if graph.norm == "frozen" else None,
+        receptive_radius_px=(
+            receptive_radius_px(checkpoint.backbone, checkpoint.widths)
+            if graph.norm == "frozen"
+            else None
+        ),
         params=sum(p.numel() for p in graph.module.parameters()),
         macs=conv_macs(graph.module, spec.size),
         macs_size=spec.size,
@@ -144,7 +150,7 @@ def draft_manifest(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
         sha256="",
         tools={name: version for name, version in versions.items() if version},
         rewrites=graph.rewrites,
-        trained_norm=graph.checkpoint.norm,
+        trained_norm=checkpoint.norm,
         calibration=_calibration(spec),
         options=_recorded_options(target, spec),
     )

@@ -120,6 +120,9 @@ class Manifest:
     ``norm`` is ``frozen`` (running statistics, folded) or ``live`` (statistics of the picture);
     ``trained_norm`` is the mode the weights were trained for, None if unknown: ``parity`` is
     measured in ``norm`` and covers no difference between the two.
+    ``network`` is the network's name, which is its backbone's at full width (None in manifests of
+    before there were narrower ones), and ``widths`` its architecture record,
+    `models.network.widths.Widths`, as a dictionary.
     ``receptive_radius_px`` is how far an output pixel sees, None for live norms (everything).
     ``macs`` counts convolutions only, at ``macs_size`` (height, width). ``freezing_psnr_db`` is
     the PSNR between frozen and live PyTorch outputs if a checkpoint trained live was frozen.
@@ -150,6 +153,8 @@ class Manifest:
     quantisation: Quantisation | None = None
     options: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] | None = None
+    network: str | None = None
+    widths: dict[str, Any] | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:

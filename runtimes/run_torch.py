@@ -96,13 +96,17 @@ def _manifest_of(path: Path, *, norm: str | None, size: tuple[int, int] | None) 
     return Manifest(
         target="torch-fp32",
         backbone=checkpoint.backbone,
+        network=checkpoint.network,
+        widths=checkpoint.widths.to_dict() if checkpoint.widths else None,
         checkpoint=CheckpointInfo(checkpoint.sha256, str(path)),
         norm=norm,
         input=TensorSpec("image", shape, "float32"),
         output=TensorSpec("deblurred", shape, "float32"),
         size_multiple=SIZE_MULTIPLE,
         receptive_radius_px=(
-            receptive_radius_px(checkpoint.backbone) if norm == "frozen" else None
+            receptive_radius_px(checkpoint.backbone, checkpoint.widths)
+            if norm == "frozen"
+            else None
         ),
         params=sum(t.numel() for t in stored),
         macs=None,  # a checkpoint is no graph of one size

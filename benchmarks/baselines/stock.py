@@ -116,12 +116,14 @@ def _manifest(
     return Manifest(
         target=f"stock-{path.suffix[1:]}-fp32",
         backbone=loaded.backbone,
+        network=loaded.network,
+        widths=loaded.widths.to_dict() if loaded.widths else None,
         checkpoint=info,
         norm="frozen",
         input=TensorSpec(_INPUTS[path.suffix], (1, 3, *size), "float32"),
         output=TensorSpec("deblurred", (1, 3, *size), "float32"),
         size_multiple=SIZE_MULTIPLE,
-        receptive_radius_px=receptive_radius_px(loaded.backbone),
+        receptive_radius_px=receptive_radius_px(loaded.backbone, loaded.widths),
         params=0,  # counted from the graph where they are shown
         macs=None,
         macs_size=None,

@@ -84,7 +84,9 @@ def count_checkpoint(path: Path, size: tuple[int, int], *, norm: str) -> Counts:
     from ...models.network.registry import build_generator
 
     checkpoint = load_checkpoint(str(path))
-    generator = build_generator(checkpoint.backbone, decoder_norm=checkpoint.decoder_norm)
+    generator = build_generator(
+        checkpoint.backbone, decoder_norm=checkpoint.decoder_norm, widths=checkpoint.widths
+    )
     set_norm_mode(generator, norm)
     return count_module(generator, size, backbone=generator.fpn.features)
 

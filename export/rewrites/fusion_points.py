@@ -30,6 +30,7 @@ class Branch(nn.Module):
 
     Attributes:
         sources: Inputs to upsample and concatenate.
+        widths: Channels of each source, where several are concatenated.
         lateral: 1x1 convolution without bias, or None.
         factor: Nearest-neighbour upsampling after it.
         conv: The last step: 3x3 dense or separable, a rewritten form, or None (identity).
@@ -39,12 +40,14 @@ class Branch(nn.Module):
         self,
         sources: Sequence[Source],
         *,
+        widths: Sequence[int] = (),
         lateral: nn.Conv2d | None = None,
         factor: int = 1,
         conv: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.sources = tuple(sources)
+        self.widths = tuple(widths)
         self.lateral = lateral
         self.factor = factor
         self.conv = conv
@@ -102,7 +105,9 @@ class RewritableGenerator(nn.Module):
         self.td2 = _lateral_fusion(laterals[2], pyramid.td2[0])
         self.td3 = _lateral_fusion(laterals[1], pyramid.td3[0])
         merged = ((0, 8), (1, 4), (2, 2), (3, 1))
-        self.smooth = FusionPoint([Branch(merged, conv=generator.smooth[0])], conv=None, relu=True)
+        heads = [out for _, out in reversed(generator.widths.heads)]
+        joined = Branch(merged, widths=heads, conv=generator.smooth[0])
+        self.smooth = FusionPoint([joined], conv=None, relu=True)
         self.smooth2 = _lateral_fusion(laterals[0], generator.smooth2[0])
         last = Branch(((0, 1),), factor=2, conv=generator.final)
         self.final = FusionPoint([last], conv=None, relu=False)

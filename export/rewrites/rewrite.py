@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -96,10 +97,11 @@ def split_concat(point: FusionPoint) -> bool:
     if len(branches) != 1 or len(branches[0].sources) < 2 or branches[0].conv is None:
         return False
     conv = branches[0].conv
-    width = _channels_in(conv) // len(branches[0].sources)  # the four heads are equally wide
+    stops = list(itertools.accumulate(branches[0].widths))
     parts: list[Branch] = []
     for number, (index, factor) in enumerate(branches[0].sources):
-        part = _channel_slice(conv, number * width, (number + 1) * width, bias=number == 0)
+        start = stops[number] - branches[0].widths[number]
+        part = _channel_slice(conv, start, stops[number], bias=number == 0)
         parts.append(Branch(((index, 1),), factor=factor, conv=part))
     point.branches = nn.ModuleList(parts)
     return True
@@ -238,12 +240,6 @@ def _without_bias(conv: nn.Module) -> nn.Module:
     last = bare.pointwise if isinstance(bare, SeparableConv) else bare
     last.register_parameter("bias", None)
     return bare
-
-
-def _channels_in(conv: nn.Module) -> int:
-    first = conv.depthwise if isinstance(conv, SeparableConv) else conv
-    assert isinstance(first, nn.Conv2d)
-    return first.in_channels
 
 
 def _channel_slice(conv: nn.Module, start: int, stop: int, *, bias: bool) -> nn.Module:

@@ -42,15 +42,15 @@ def average_checkpoints(sources: Sequence[str], path: Path) -> None:
     mean = {name: _mean([c.state[name] for c in checkpoints]) for name in first.state}
     generator = generator_from(dataclasses.replace(first, state=mean))
     made_of = " + ".join(checkpoint.sha256 for checkpoint in checkpoints)
-    metadata = {"init": f"the mean of {made_of}"}
+    named = {name: text for name, text in first.metadata.items() if name == "network"}
+    metadata = {**named, "init": f"the mean of {made_of}"}
     save_checkpoint(generator, path, norm=first.norm, metadata=metadata)
 
 
 def _kind(checkpoint: Checkpoint) -> str:
     dead = ", with unused layers" if checkpoint.dead_features else ""
     return (
-        f"{checkpoint.backbone}, {checkpoint.decoder_norm} norms in the decoder, "
-        f"{checkpoint.norm}{dead}"
+        f"{checkpoint.key}, {checkpoint.decoder_norm} norms in the decoder, {checkpoint.norm}{dead}"
     )
 
 

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..network.registry import backbone_names, build_generator, get_backbone
+from ..network.widths import Widths, network_key
 from .files import read_tensors, shown
+from .header import check_header, stored_widths, widths_header
 from .sources import resolve_source
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Checkpoint:
         sha256: Of the file as read.
         source: ``zoo:<backbone>``, ``released``, or the file's path.
         metadata: Text stored in a ``.safetensors`` header; empty for other formats.
+        widths: The architecture record, from the header; the backbone's default without one.
     """
 
     backbone: str
@@ -53,6 +56,18 @@ class Checkpoint:
     sha256: str
     source: str
     metadata: Mapping[str, str] = field(default_factory=dict)
+    widths: Widths | None = None
+
+    @property
+    def key(self) -> str:
+        """What choices that were tuned for this network are stored under."""
+        default = get_backbone(self.backbone).widths
+        return network_key(self.backbone, self.widths or default, default)
+
+    @property
+    def network(self) -> str:
+        """The network's name, in file names and tables: the header's, or `key`."""
+        return self.metadata.get("network", self.key)
 
     @property
     def dead_features(self) -> bool:
@@ -86,9 +101,10 @@ def load_checkpoint(source: str, *, backbone: str | None = None) -> Checkpoint:
         )
     decoder_norm = "batch" if "fpn.td1.1.weight" in state else "instance"
     norm = metadata.get("norm", "frozen" if decoder_norm == "batch" else "live")
-    _check_metadata(metadata, {"backbone": found, "decoder_norm": decoder_norm}, norm, path)
+    check_header(metadata, {"backbone": found, "decoder_norm": decoder_norm}, norm, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    checkpoint = Checkpoint(found, decoder_norm, norm, state, digest, source, metadata)
+    widths = stored_widths(metadata, found, path)
+    checkpoint = Checkpoint(found, decoder_norm, norm, state, digest, source, metadata, widths)
     return dataclasses.replace(checkpoint, state=_checked_tensors(checkpoint, path))
 
 
@@ -96,14 +112,20 @@ def generator_from(checkpoint: Checkpoint, *, norm: str | None = None) -> Genera
     """The generator in eval mode with the checkpoint's weights and norm mode (or ``norm``)."""
     from ..network.norm import set_norm_mode
 
-    generator = build_generator(
-        checkpoint.backbone,
-        decoder_norm=checkpoint.decoder_norm,
-        dead_features=checkpoint.dead_features,
-    )
+    generator = empty_generator(checkpoint)
     generator.load_state_dict(dict(checkpoint.state))
     set_norm_mode(generator, norm or checkpoint.norm)
     return generator.eval()
+
+
+def empty_generator(checkpoint: Checkpoint) -> Generator:
+    """The checkpoint's network with random weights."""
+    return build_generator(
+        checkpoint.backbone,
+        decoder_norm=checkpoint.decoder_norm,
+        dead_features=checkpoint.dead_features,
+        widths=checkpoint.widths,
+    )
 
 
 def save_checkpoint(
@@ -125,6 +147,7 @@ def save_checkpoint(
         raise ValueError(f"norm must be frozen or live, not {norm!r}")
     header = {
         **(metadata or {}),
+        **widths_header(generator),
         "backbone": generator.backbone,
         "decoder_norm": generator.decoder_norm,
         "norm": norm,
@@ -167,33 +190,12 @@ def _recognise(state: Mapping[str, Any], metadata: Mapping[str, str], path: Path
     raise ValueError(f"{path}: {other} (it holds {some}, ...)")
 
 
-def _check_metadata(
-    metadata: Mapping[str, str], found: Mapping[str, str], norm: str, path: Path
-) -> None:
-    """Check that the header agrees with ``found``, which comes from the tensors' names."""
-    from ..network.norm import NORM_MODES
-
-    for key, actual in found.items():
-        stated = metadata.get(key, actual)
-        if stated != actual:
-            raise ValueError(
-                f"{path}: its header says {key} {shown(stated, 40)!r}, but its tensors are those "
-                f"of {actual!r}; save it again with the right header"
-            )
-    if norm not in NORM_MODES:
-        raise ValueError(
-            f"{path}: its header says norm {shown(norm, 40)!r}, which is neither "
-            f"{' nor '.join(map(repr, NORM_MODES))}; save it again with the mode it was trained for"
-        )
-
-
 def _checked_tensors(checkpoint: Checkpoint, path: Path) -> dict[str, Tensor]:
     """Exactly the network's tensors, checked, as `Checkpoint.state` describes."""
-    generator = build_generator(
-        checkpoint.backbone,
-        decoder_norm=checkpoint.decoder_norm,
-        dead_features=checkpoint.dead_features,
-    )
+    import torch
+
+    with torch.device("meta"):  # a header may name widths whose tensors the file does not hold
+        generator = empty_generator(checkpoint)
     expected = {name: tuple(t.shape) for name, t in generator.state_dict().items()}
     missing = sorted(set(expected) - set(checkpoint.state))
     extra = sorted(set(checkpoint.state) - set(expected))

@@ -18,7 +18,7 @@ _DEPTHWISE, _POINTWISE = ".depthwise.weight", ".pointwise."
 def can_densify(found: str, wanted: str) -> bool:
     """Whether weights of backbone ``found`` can initialise one of ``wanted``."""
     before, after = get_backbone(found), get_backbone(wanted)
-    alike = (before.stages, before.channels) == (after.stages, after.channels)
+    alike = (before.stages, before.widths) == (after.stages, after.widths)
     return before.separable and not after.separable and alike
 
 
@@ -31,7 +31,7 @@ def densify(generator: Generator, backbone: str) -> Generator:
     """
     if not can_densify(generator.backbone, backbone):
         raise ValueError(f"{generator.backbone} weights cannot become a {backbone} generator")
-    dense = build_generator(backbone, decoder_norm=generator.decoder_norm)
+    dense = build_generator(backbone, decoder_norm=generator.decoder_norm, widths=generator.widths)
     dense.load_state_dict(_dense_state(generator.state_dict()))
     return dense.eval()
 

@@ -8,33 +8,35 @@ from torch import Tensor, nn
 
 from .convolution import StridedDepthwise
 from .norm import BatchNorm
+from .widths import Widths
 
-# (expansion t, channels c, repeats n, stride s): table 2 of the paper.
-_BLOCKS = (
-    (1, 16, 1, 1),  # features[1], 1/2
-    (6, 24, 2, 2),  # [2:4], 1/4
-    (6, 32, 3, 2),  # [4:7], 1/8
-    (6, 64, 4, 2),  # [7:11], 1/16
-    (6, 96, 3, 1),  # [11:14], 1/16
-    (6, 160, 3, 2),  # [14:17], 1/32
-    (6, 320, 1, 1),  # [17], 1/32
+# (repeats n, stride s) of the paper's groups of blocks; their widths are a record's.
+_GROUPS = ((1, 1), (2, 2), (3, 2), (4, 2), (3, 1), (3, 2))
+# At full width: the stem, then the groups' c, then t * c of their blocks with expansion t = 6.
+WIDTHS = Widths(
+    streams=(32, 16, 24, 32, 64, 96, 160),
+    hidden=(96, 144, 144, 192, 192, 192, 384, 384, 384, 384, 576, 576, 576, 960),
 )
-_STEM_CHANNELS, _LAST_CHANNELS = 32, 1280
+# What released files store after the last stage: two blocks of expansion 6, then a 1x1.
+_EXPANSION, _LAST_BLOCK_CHANNELS, _LAST_CHANNELS = 6, 320, 1280
 
 
 class InvertedResidual(nn.Module):
-    """1x1 expansion, depthwise 3x3, linear 1x1 projection; identity added where shapes allow."""
+    """1x1 expansion to ``hidden`` channels (0: none), depthwise 3x3, linear 1x1 projection.
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int, expansion: int) -> None:
+    The input is added where the shapes allow.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int, hidden: int) -> None:
         super().__init__()
-        hidden = channels_in * expansion
         self.add = stride == 1 and channels_in == channels_out
         layers: list[nn.Module] = []
-        if expansion != 1:
+        if hidden:
             layers += [*_conv_norm(channels_in, hidden, 1), nn.ReLU6(inplace=True)]
-        layers += _conv_norm(hidden, hidden, 3, stride=stride, groups=hidden)
+        wide = hidden or channels_in
+        layers += _conv_norm(wide, wide, 3, stride=stride, groups=wide)
         layers += [nn.ReLU6(inplace=True)]
-        layers += _conv_norm(hidden, channels_out, 1)
+        layers += _conv_norm(wide, channels_out, 1)
         self.conv = nn.Sequential(*layers)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -43,22 +45,50 @@ class InvertedResidual(nn.Module):
         return image + result if self.add else result
 
 
-def mobilenetv2_features(count: int) -> nn.Sequential:
-    """The first ``count`` of MobileNetV2's 19 feature layers."""
+def mobilenetv2_features(count: int, widths: Widths = WIDTHS) -> nn.Sequential:
+    """The first ``count`` of MobileNetV2's 19 feature layers.
+
+    Raises:
+        ValueError: the record leaves out a block that does not add its input to its output.
+    """
+    stem, first, *_ = widths.streams
     layers: list[nn.Module] = [
-        nn.Sequential(*_conv_norm(3, _STEM_CHANNELS, 3, stride=2), nn.ReLU6(inplace=True))
+        nn.Sequential(*_conv_norm(3, stem, 3, stride=2), nn.ReLU6(inplace=True)),
+        InvertedResidual(stem, first, 1, 0),
     ]
-    channels_in = _STEM_CHANNELS
-    for expansion, channels, repeats, stride in _BLOCKS:
+    hidden = iter(widths.hidden)
+    channels_in = first
+    for (repeats, stride), channels in zip(_GROUPS[1:], widths.streams[2:], strict=True):
         for repeat in range(repeats):
-            layers.append(
-                InvertedResidual(channels_in, channels, 1 if repeat else stride, expansion)
-            )
+            number = len(layers)
+            if number < _live_layers():
+                layers.append(_block(channels_in, channels, 1 if repeat else stride, next(hidden)))
+            else:  # stored, but after the last stage
+                wide = channels_in * _EXPANSION
+                layers.append(InvertedResidual(channels_in, channels, 1, wide))
             channels_in = channels
+    wide = channels_in * _EXPANSION
+    layers.append(InvertedResidual(channels_in, _LAST_BLOCK_CHANNELS, 1, wide))
     layers.append(
-        nn.Sequential(*_conv_norm(channels_in, _LAST_CHANNELS, 1), nn.ReLU6(inplace=True))
+        nn.Sequential(*_conv_norm(_LAST_BLOCK_CHANNELS, _LAST_CHANNELS, 1), nn.ReLU6(inplace=True))
     )
     return nn.Sequential(*layers[:count])
+
+
+def _live_layers() -> int:
+    """The stem, the block without expansion, and those that a record gives a width."""
+    return 2 + len(WIDTHS.hidden)
+
+
+def _block(channels_in: int, channels_out: int, stride: int, hidden: int) -> nn.Module:
+    if hidden:
+        return InvertedResidual(channels_in, channels_out, stride, hidden)
+    if stride != 1 or channels_in != channels_out:
+        raise ValueError(
+            f"widths: a block from {channels_in} to {channels_out} channels with stride {stride} "
+            "cannot be left out; only one that adds its input to its output can"
+        )
+    return nn.Identity()
 
 
 def _conv_norm(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from .backbone import Backbone
     from .generator import Generator
+    from .widths import Widths
 
 _BACKBONES = f"{__name__.rpartition('.')[0]}.backbones"
 
@@ -36,11 +37,18 @@ def get_backbone(name: str) -> Backbone:
 
 
 def build_generator(
-    backbone: str, *, decoder_norm: str = "batch", dead_features: bool = False
+    backbone: str,
+    *,
+    decoder_norm: str = "batch",
+    dead_features: bool = False,
+    widths: Widths | None = None,
 ) -> Generator:
     """A generator with fresh random weights; see `generator.Generator`."""
     from .generator import Generator as GeneratorClass
 
     return GeneratorClass(
-        get_backbone(backbone), decoder_norm=decoder_norm, dead_features=dead_features
+        get_backbone(backbone),
+        decoder_norm=decoder_norm,
+        dead_features=dead_features,
+        widths=widths,
     )

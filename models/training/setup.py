@@ -167,6 +167,10 @@ def open_extras(
     if config.run.tensorboard and group.is_main:
         board = Board(arguments.output / "tensorboard")
     metadata = {"init": config.model.init or "random"}
+    if config.model.init:
+        start = load_checkpoint(config.model.init)
+        if start.backbone == config.model.backbone and "network" in start.metadata:
+            metadata["network"] = start.metadata["network"]
     log = lambda text: log_line(arguments, group, text)  # noqa: E731
     with progress_bar("training", enabled=group.is_main and not arguments.json) as update:
         extras = Extras(perceptual, teacher, examples, board, metadata, log)

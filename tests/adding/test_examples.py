@@ -103,7 +103,7 @@ def test_command_runs_the_artifact_on_a_picture(artifact, photo, tmp_path):
 
 def test_backbone_is_found_by_its_file_name(capsys):
     assert backbone_names() == ("five_convolutions", "mobilenet", "mobilenet_dsc")
-    assert get_backbone("five_convolutions").channels == (8, 12, 16, 24, 32)
+    assert get_backbone("five_convolutions").channels() == (8, 12, 16, 24, 32)
     with pytest.raises(SystemExit):
         export(["--help"])
     assert "five_convolutions, mobilenet, mobilenet_dsc" in capsys.readouterr().out

@@ -35,7 +35,7 @@ def merged(separable=False, bias=True):
     torch.manual_seed(1)
     sources = ((0, 8), (1, 4), (2, 2), (3, 1))
     whole = conv(8, 3, bias=bias, separable=separable)
-    return FusionPoint([Branch(sources, conv=whole)], conv=None, relu=False)
+    return FusionPoint([Branch(sources, widths=(2, 2, 2, 2), conv=whole)], conv=None, relu=False)
 
 
 def last(factor=2, separable=False):
@@ -97,7 +97,9 @@ def test_a_convolution_over_a_concatenation_becomes_four(separable, bias):
 
 
 def test_two_sources_are_enough_to_split():
-    point = FusionPoint([Branch(((0, 1), (1, 1)), conv=conv(6, 2))], conv=None, relu=False)
+    point = FusionPoint(
+        [Branch(((0, 1), (1, 1)), widths=(3, 3), conv=conv(6, 2))], conv=None, relu=False
+    )
     done = rewritten(point, "split_concat", maps=(torch.randn(1, 3, 4, 4), torch.randn(1, 3, 4, 4)))
     assert parts(done) == [(((0, 1),), 1, "Conv2d"), (((1, 1),), 1, "Conv2d")]
 
