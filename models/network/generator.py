@@ -98,6 +98,9 @@ class Generator(nn.Module):
         ValueError: unknown ``decoder_norm``, or a record that does not fit the backbone.
     """
 
+    # Layers whose maps a narrower network can be taught, see `training.objective.features`.
+    taught_layers = ("fpn.td1", "fpn.td2", "fpn.td3", "smooth", "smooth2")
+
     def __init__(
         self,
         backbone: Backbone,

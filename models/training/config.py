@@ -52,6 +52,7 @@ class Loss:
     adversarial_kind: str = "ragan-ls"
     adversarial: float = 0.01
     distill: float = 0.0
+    feature: float = 0.0  # of the teacher's attention maps; see objective.features
     critic_steps: int = 1  # DeblurGAN: 5 critic steps for each of the generator
     penalty: float = 10.0  # lambda of WGAN-GP
 
@@ -60,6 +61,11 @@ class Loss:
         _one_of("loss.adversarial_kind", self.adversarial_kind, ADVERSARIAL_LOSSES)
         if self.critic_steps < 1:
             raise ValueError(f"loss.critic_steps is {self.critic_steps}; it is at least 1")
+
+    @property
+    def teaches(self) -> bool:
+        """Whether there is a teacher."""
+        return self.distill > 0 or self.feature > 0
 
     @property
     def uses_adversary(self) -> bool:

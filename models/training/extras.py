@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..network.generator import Generator
+    from .objective.features import FeatureTaps
     from .reports.board import Board
     from .validate import Example
 
@@ -59,8 +61,20 @@ class Extras:
 
     perceptual: nn.Module | None = None
     teacher: nn.Module | None = None
+    features: FeatureTaps | None = None
     examples: Sequence[Example] = ()
     board: Board | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     report: Report = lambda _text: None
     progress: Progress = lambda _done, _total, _text: None
+
+    def tap_features(self, weight: float, student: Generator) -> None:
+        """With a teacher and a ``weight`` above 0: compare the two networks' features.
+
+        Raises:
+            ValueError: the teacher lacks the student's layers.
+        """
+        if weight and self.teacher is not None:
+            from .objective.features import FeatureTaps
+
+            self.features = FeatureTaps(student, self.teacher, student.taught_layers)

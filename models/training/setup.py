@@ -158,9 +158,9 @@ def open_extras(
         perceptual = PerceptualLoss(find_vgg(arguments.vgg or "vgg19-dcbb9e9d.pth"))
         perceptual.to(group.device)
     teacher = None
-    if config.loss.distill:
+    if config.loss.teaches:
         if not config.model.teacher:
-            raise ValueError("loss.distill needs a --teacher; or set it to 0")
+            raise ValueError("loss.distill and loss.feature need a --teacher; or set them to 0")
         teacher = generator_from(load_checkpoint(config.model.teacher))
         teacher.to(group.device).requires_grad_(False)
     board = None
@@ -173,7 +173,9 @@ def open_extras(
             metadata["network"] = start.metadata["network"]
     log = lambda text: log_line(arguments, group, text)  # noqa: E731
     with progress_bar("training", enabled=group.is_main and not arguments.json) as update:
-        extras = Extras(perceptual, teacher, examples, board, metadata, log)
+        extras = Extras(
+            perceptual, teacher, examples=examples, board=board, metadata=metadata, report=log
+        )
         extras.progress = lambda done, total, _text: update(done, total)
         yield extras
     if board is not None:

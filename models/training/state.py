@@ -71,6 +71,8 @@ def tree_fingerprint(tree: Mapping[str, Any], labels: Sequence[str], world: int)
     if not kept["optim"].get("decay_steps"):  # runs from before there were these settings go on
         for name in ("decay_at", "decay_steps"):
             kept["optim"].pop(name, None)
+    if not kept["loss"].get("feature"):
+        kept["loss"].pop("feature", None)
     text = json.dumps([kept, list(labels), world], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -64,6 +64,7 @@ class Trainer:
         self.extras = extras or Extras()
         self.plan = Plan(config, len(crops), group.world)
         self.generator = generator.to(group.device).to(memory_format=torch.channels_last)
+        self.extras.tap_features(config.loss.feature, self.generator)
         self.clock = Clock()
         self.step = 0
         self.best_db = -math.inf
@@ -257,11 +258,8 @@ class Trainer:
     @contextlib.contextmanager
     def averaged_weights(self) -> Yields[None]:
         """The generator with the averaged weights inside the block, its own after it."""
-        with (
-            contextlib.nullcontext()
-            if self.averaged is None
-            else self.averaged.held_by(self.generator)
-        ):
+        held = self.averaged.held_by(self.generator) if self.averaged else contextlib.nullcontext()
+        with held:
             yield
 
     def _write_weights(self, name: str, scores: Scores | None) -> None:

@@ -33,10 +33,13 @@ def weighted_losses(
     if wanted.perceptual and extras.perceptual is not None:
         value = cast("Tensor", extras.perceptual(restored, sharp))
         parts["perceptual"] = wanted.perceptual * value
-    if wanted.distill and extras.teacher is not None:
+    if wanted.teaches and extras.teacher is not None:
         with torch.no_grad():
             taught = cast("Tensor", extras.teacher(blurry)).float()
-        parts["distill"] = wanted.distill * losses.pixel_loss("l1", restored, taught)
+        if wanted.distill:
+            parts["distill"] = wanted.distill * losses.pixel_loss("l1", restored, taught)
+        if extras.features is not None:
+            parts["feature"] = wanted.feature * extras.features.loss()
     if adversary is not None:
         parts["adversarial"] = wanted.adversarial * adversary.generator_loss(restored, sharp)
     return parts

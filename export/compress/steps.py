@@ -1,0 +1,156 @@
+"""The steps of a compression run, each kept on disk so that a run that broke off goes on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from ...models.checkpoints.checkpoint import (
+    Checkpoint,
+    generator_from,
+    load_checkpoint,
+    save_checkpoint,
+)
+from ...models.compress.groups import group_name, groups_of
+from ...models.compress.importance import Importance, norm_importance, taylor_importance
+from ...models.compress.search import kept_channels
+from ...models.compress.slicing import slice_generator
+from ...models.network.generator import Generator
+from ...models.network.widths import Widths
+from ...models.training.validate import evaluate
+from ...quantize.search.results_cache import ResultsCache
+from ...runtimes.files import replacing
+from ...runtimes.machine import machine
+from ..registry import get_target
+from . import training
+from .bench import Bench
+from .settings import Compression
+
+Log = Callable[[str], None]
+
+
+class Steps:
+    """The steps of one run.
+
+    Args:
+        wanted: Settings.
+        bench: What measures times.
+        log: Called with a line at each step.
+        force: Start anew, whatever the folder holds.
+
+    Raises:
+        FileNotFoundError, ValueError: no such checkpoint; or the folder holds another run.
+    """
+
+    def __init__(self, wanted: Compression, bench: Bench, log: Log, *, force: bool = False) -> None:
+        self.wanted, self.bench, self.log = wanted, bench, log
+        self.source: Checkpoint = load_checkpoint(wanted.checkpoint)
+        self.generator = generator_from(self.source, norm="frozen")
+        self.folder = wanted.output
+        self.folder.mkdir(parents=True, exist_ok=True)
+        header = {**wanted.header(self.source.sha256), "machine": machine()}
+        self.cache = ResultsCache(self.folder / "run.json", header, force=force)
+        self.suffix = get_target(wanted.target).suffix
+
+    def importance(self) -> Importance:
+        """Taylor importance on crops; from the weights' norms where there are none."""
+        from safetensors.torch import load_file, save_file
+
+        path = self.folder / "importance.safetensors"
+        kind = "taylor" if self.wanted.sharp or self.wanted.pairs else "norm"
+        if self.cache.entries().get("importance") == kind and path.exists():
+            stored = load_file(path)
+        else:
+            self.log(f"importance of channels ({kind})")
+            if kind == "taylor":
+                batches = training.importance_batches(self.wanted)
+                found = taylor_importance(self.generator, batches)
+            else:
+                found = norm_importance(self.generator)
+            stored = {group_name(group): values for group, values in found.items()}
+            with replacing(path) as temporary:
+                save_file(stored, temporary)
+            self.cache.get("importance", lambda: kind)
+        return {group: stored[group_name(group)] for group in groups_of(self.generator.widths)}
+
+    def sliced(self, widths: Widths, importance: Importance) -> Generator:
+        """The network cut to a record, its most important channels kept."""
+        if widths == self.generator.widths:
+            return self.generator
+        return slice_generator(self.generator, kept_channels(importance, widths))
+
+    def artifacts(self, records: Sequence[Widths], importance: Importance, kind: str) -> list[Path]:
+        """Export the network at each record, whatever is not there yet."""
+        paths: list[Path] = []
+        for number, widths in enumerate(records):
+            stem = self.folder / "artifacts" / f"{kind}{number:02d}-{digest(widths)}"
+            checkpoint = stem.with_suffix(".safetensors")
+            generator = self.sliced(widths, importance)
+            if not checkpoint.exists():
+                save_checkpoint(generator, checkpoint, norm="frozen")
+            artifact = Path(f"{stem}{self.suffix}")
+            text = f"{kind} {number + 1} of {len(records)}"
+            self.bench.build(
+                generator, checkpoint, artifact, lambda t, x=text: self.log(f"{x}: {t}")
+            )
+            paths.append(artifact)
+        return paths
+
+    def _log_at(self, place: str) -> Log:
+        return lambda text: self.log(f"{place}: {text}")
+
+    def times_ms(self, records: Sequence[Widths], importance: Importance, kind: str) -> list[float]:
+        """Times of networks that are measured together; kept under ``kind`` and their records."""
+        key = f"times {kind} " + " ".join(digest(widths) for widths in records)
+
+        def measure() -> list[float]:
+            paths = self.artifacts(records, importance, kind)
+            self.log(f"timing {len(paths)} networks in interleaved rounds")
+            return self.bench.times_ms(paths)
+
+        return [float(ms) for ms in self.cache.get(key, measure)]
+
+    def gains(self, generator: Generator) -> dict[str, float]:
+        """Mean gain in dB by set of validation pictures, uint8 PSNR."""
+        device = torch.device("cpu")
+        sets = training.validation_sets(self.wanted)
+        return {n: evaluate(generator, pictures, device).gain_db for n, pictures in sets.items()}
+
+    def trial(self, name: str, widths: Widths, importance: Importance) -> dict[str, float]:
+        """Gains of the network at a record after a short training, or as sliced without one.
+
+        Raises:
+            InterruptedError: a signal ended the training; its argument is the exit code.
+        """
+        stem = digest(widths)
+
+        def measure() -> dict[str, float]:
+            start = self.folder / "trials" / f"{stem}.safetensors"
+            save_checkpoint(self.sliced(widths, importance), start, norm="frozen")
+            steps = self.wanted.trial_steps if self.wanted.steps else 0
+            if steps:
+                self.log(f"trying {name} for {steps} steps")
+            return self.gains(self.trained(start, self.folder / "trials" / stem, steps))
+
+        return self.cache.get(f"trial {stem}", measure)
+
+    def trained(self, start: Path, folder: Path, steps: int) -> Generator:
+        """A sliced checkpoint after ``steps`` steps of distillation.
+
+        Raises:
+            InterruptedError: as `trial`.
+        """
+        if not steps:
+            return generator_from(load_checkpoint(str(start)))
+        found, code = training.distil(self.wanted, start, self.source.backbone, folder, steps=steps)
+        if not training.finished(code):
+            raise InterruptedError(code)
+        return generator_from(load_checkpoint(str(found)))
+
+
+def digest(widths: Widths) -> str:
+    """Eight characters that stand for a record in file names."""
+    return hashlib.sha256(widths.to_json().encode()).hexdigest()[:8]

@@ -1,0 +1,1 @@
+"""Narrower networks: channel groups, their importance, and exact slicing of the weights."""
