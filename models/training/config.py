@@ -144,6 +144,7 @@ class Run:
     validate_steps: int = 2000
     validate_crop: int = 512  # validation pictures are cut to this at most; 0: whole
     validate_count: int = 12
+    validate_tile: int = 0  # cut pairs into tiles of this side, whose spread is reported; 0: do not
     tensorboard: bool = True
 
 

@@ -64,7 +64,7 @@ def validation_examples(config: Config, arguments: argparse.Namespace) -> list[E
     if arguments.val_sharp is not None:
         examples += sharp_examples(arguments.val_sharp, config.blur, count, crop)
     if arguments.val_pairs is not None:
-        examples += pair_examples(arguments.val_pairs, count, crop)
+        examples += pair_examples(arguments.val_pairs, count, crop, run.validate_tile)
     return examples
 
 

@@ -58,6 +58,23 @@ class Scores:
         """Mean PSNR after minus mean PSNR before."""
         return self.mean("psnr_after") - self.mean("psnr_before")
 
+    @property
+    def gains_db(self) -> list[float]:
+        """Each picture's PSNR after minus PSNR before."""
+        return [score.psnr_after - score.psnr_before for score in self.pictures]
+
+    @property
+    def spread_db(self) -> float:
+        """Standard deviation of the pictures' gains (n - 1 in the denominator); 0 for one."""
+        gains = self.gains_db
+        finite = len(gains) > 1 and bool(np.isfinite(gains).all())
+        return float(np.std(gains, ddof=1)) if finite else 0.0
+
+    @property
+    def improved(self) -> float:
+        """Share of the pictures whose PSNR rises."""
+        return float(np.mean([gain > 0 for gain in self.gains_db]))
+
     def means(self) -> dict[str, float]:
         """What a run's log says: mean PSNR and SSIM after, and the mean gain in dB."""
         psnr, ssim_after = self.mean("psnr_after"), self.mean("ssim_after")
@@ -88,8 +105,11 @@ def sharp_examples(folder: Path, motion: Motion, count: int, crop: int) -> list[
     return examples
 
 
-def pair_examples(root: Path, count: int, crop: int) -> list[Example]:
+def pair_examples(root: Path, count: int, crop: int, tile: int = 0) -> list[Example]:
     """Examples from pairs on disk (split `test`, where there is one); see `sharp_examples`.
+
+    With a ``tile`` above 0, each pair becomes its tiles of that many pixels a side, side by side
+    from the top left; what is left at the right and below is not used.
 
     Raises:
         FileNotFoundError, ValueError: as `find_pairs`, or pictures of different sizes.
@@ -100,10 +120,27 @@ def pair_examples(root: Path, count: int, crop: int) -> list[Example]:
         blurry, sharp = store.read(pair.blurry), store.read(pair.sharps[0])
         if blurry.shape != sharp.shape:
             raise ValueError(f"{pair.blurry}: {blurry.shape}, but its sharp side is {sharp.shape}")
-        examples.append(
-            Example(pair.name, _cut(blurry, pair.name, crop), _cut(sharp, pair.name, crop))
-        )
+        whole = Example(pair.name, _cut(blurry, pair.name, crop), _cut(sharp, pair.name, crop))
+        examples += _tiles(whole, tile) if tile else [whole]
     return examples
+
+
+def _tiles(whole: Example, side: int) -> list[Example]:
+    height, width = whole.sharp.shape[:2]
+    if side % _MULTIPLE or side > min(height, width):
+        raise ValueError(
+            f"{whole.name}: tiles of {side} pixels do not fit {height}x{width}; give a multiple of "
+            "32 that does"
+        )
+    tops, lefts = range(0, height - side + 1, side), range(0, width - side + 1, side)
+    found: list[Example] = []
+    for top, left in ((top, left) for top in tops for left in lefts):
+        blurry, sharp = (
+            np.ascontiguousarray(picture[top : top + side, left : left + side])
+            for picture in (whole.blurry, whole.sharp)
+        )
+        found.append(Example(f"{whole.name}@{top},{left}", blurry, sharp))
+    return found
 
 
 def _spread(items: Sequence[Item], count: int) -> list[Item]:

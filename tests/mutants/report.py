@@ -1,4 +1,4 @@
-"""docs/project/MUTANTS.md: how many mutants the tests noticed, and what was judged of the others."""
+"""The page on mutants: how many the tests noticed, and what was judged of the others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_report() -> str:
     """
     held = {module: _results(module) for module in TARGETS}
     if missing := [module for module, results in held.items() if results is None]:
-        return f"docs/project/MUTANTS.md stays as it is: no results that still hold of {', '.join(missing)}"
+        return f"{PAGE.name} stays as it is: no results that still hold of {', '.join(missing)}"
     judged: dict[str, dict[str, str]] = json.loads(JUDGED.read_text(encoding="utf-8"))
     lines, open_questions = _lines(held, judged)
     if open_questions:
@@ -29,7 +29,7 @@ def write_report() -> str:
     before, rest = PAGE.read_text(encoding="utf-8").split(_MARKS[0])
     body = "\n".join([_MARKS[0], *lines, _MARKS[1]])
     PAGE.write_text(before + body + rest.split(_MARKS[1])[1], encoding="utf-8")
-    return "docs/project/MUTANTS.md is written"
+    return f"{PAGE.name} is written"
 
 
 def _results(module: str) -> dict[str, Any] | None:

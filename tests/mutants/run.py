@@ -127,7 +127,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the named modules, or all; then write docs/project/MUTANTS.md if all of them have results."""
+    """Run the named modules, or all; then write MUTANTS.md if all of them have results."""
     arguments = _parse(argv)
     os.chdir(ROOT)
     os.environ |= {

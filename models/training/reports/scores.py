@@ -23,6 +23,8 @@ def report_scores(
         if scores is not None:
             names = ("psnr_before", "psnr_after", "ssim_before", "ssim_after")
             body["mean"] = _finite({name: scores.mean(name) for name in names})
+            gain = {"mean": scores.gain_db, "spread": scores.spread_db}
+            body["gain_db"] = _finite({**gain, "improved": scores.improved})
             body["pictures"] = [_finite(dataclasses.asdict(score)) for score in scores.pictures]
         print_json(body)
         return
@@ -39,12 +41,18 @@ def report_scores(
     means = [scores.gain_db if n == "gain_db" else scores.mean(n) for n in names]
     table.add_section()
     table.add_row("mean", *(f"{value:.3f}" for value in means))
+    table.caption = (
+        f"gain {scores.gain_db:+.3f} dB, standard deviation {scores.spread_db:.3f} over "
+        f"{len(scores.pictures)} pictures; {100 * scores.improved:.0f} % improve"
+    )
     console().print(table)
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
     """JSON has no infinity: None stands for the PSNR of identical pictures."""
-    return {name: None if value == math.inf else value for name, value in values.items()}
+    return {
+        name: None if value in (math.inf, -math.inf) else value for name, value in values.items()
+    }
 
 
 def log_line(arguments: argparse.Namespace, group: ProcessGroup, text: str) -> None:
