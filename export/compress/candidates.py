@@ -25,6 +25,7 @@ from .steps import Steps
 
 _CHECKED = 3  # networks that are measured but not fitted, to know the model's error
 _ATTEMPTS = 4  # at a record whose measured time is within the budget
+_CLOSE = 0.95  # of the budget is close enough
 _WIDER = 1.4  # one candidate costs this much more than the budget, to show what it costs
 
 
@@ -140,8 +141,9 @@ def _by_time(run: Steps, importance: Importance, work: Work, limits: Limits) -> 
             f"{run.wanted.size[0]}x{run.wanted.size[1]}, {run.wanted.threads} threads, "
             f"{machine()}); lower --min-share, or ask for more"
         )
-    # In the model's milliseconds: it was fitted in another minute than the ends were measured in.
-    scale = cost(widths) / whole_ms
+    # To the model's milliseconds: it was fitted in another minute than this, and is truer to narrow
+    # networks, whose maps stay in the caches, than to the whole one.
+    scale = cost(least) / least_ms
     candidates: list[Candidate] = []
     for name, make in _ways(run, importance, cost, limits).items():
         try:
@@ -181,20 +183,31 @@ def _within(
     whole_ms: float,
     scale: float,
 ) -> Candidate:
-    """A record whose measured time is within the budget; the model's error is corrected for.
+    """The slowest record found whose measured time is within the budget.
+
+    The model is off by some percent, so what was asked of it is corrected by what was measured,
+    until the time is between `_CLOSE` of the budget and the budget.
 
     Raises:
         BudgetError: there is none.
     """
     target, took = budget * scale, budget
+    best: Candidate | None = None
     for _ in range(_ATTEMPTS):
-        record = make(target)
+        try:
+            record = make(target)
+        except BudgetError:
+            break
         (took,) = _measured(run, importance, [record], whole_ms)
-        if took <= budget:
-            return Candidate(name, record, took, fits=True)
-        run.log(f"{name}: {took:.1f} ms measured; searching below {budget:.1f}")
-        target *= 0.98 * budget / took
-    raise BudgetError(took)
+        run.log(f"{name}: {took:.1f} ms measured, the budget is {budget:.1f}")
+        if took <= budget and (best is None or took > best.cost):
+            best = Candidate(name, record, took, fits=True)
+        if _CLOSE * budget <= took <= budget or record == run.generator.widths:
+            break
+        target *= 0.985 * budget / took
+    if best is None:
+        raise BudgetError(took)
+    return best
 
 
 def _measured(
