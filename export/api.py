@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..models.network.registry import backbone_names
+from ..models.checkpoints.sources import network_names
 from .batch import Job, LogStep
 from .build import DEFAULT_SIZE, Settings, job_builder, output_path
 from .options import option_values
@@ -41,11 +41,11 @@ def export(
     """Convert a checkpoint, run the result, and compare it with PyTorch on real pictures.
 
     Args:
-        checkpoint: A file, a backbone's name for the weights shipped for it, ``zoo:<backbone>``,
-            ``released``, or what `load_checkpoint` gave.
+        checkpoint: A file, the name of a network whose weights ship (``zoo:<network>`` without
+            its prefix, as ``mobilenet_dsc``), ``released``, or what `load_checkpoint` gave.
         target: ``onnx-fp32``, ``tflite-int8``, ...; ``deblur-export --list`` names all.
         size: (height, width) in pixels, multiples of 32.
-        output: The artifact's file, or a folder that gets ``<backbone>_<target>_<size>``.
+        output: The artifact's file, or a folder that gets ``<network>_<target>_<size>``.
         dynamic: Leave height and width free, where the format can.
         options: The format's own options by name, such as ``{"io": "tensor"}``; text is read as
             on the command line.
@@ -68,7 +68,7 @@ def export(
     values = _option_values(chosen, options or {})
     spec = ExportSpec(chosen.name, checked_size(*size), dynamic=dynamic, options=values)
     weights = _loaded(checkpoint)
-    path = output_path(Path(output), chosen, weights.backbone, size, dynamic=dynamic)
+    path = output_path(Path(output), chosen, weights.network, size, dynamic=dynamic)
     manifest = job_builder(weights, settings or Settings())(Job(chosen, spec, path), log)
     return Exported(path, manifest)
 
@@ -80,7 +80,7 @@ def _loaded(checkpoint: str | Path | Checkpoint) -> Checkpoint:
     if not isinstance(checkpoint, (str, Path)):
         return checkpoint
     source = str(checkpoint)
-    return load_checkpoint(default_source(source) if source in backbone_names() else source)
+    return load_checkpoint(default_source(source) if source in network_names() else source)
 
 
 def _option_values(target: Target, options: Mapping[str, Any]) -> dict[str, Any]:

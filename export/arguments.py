@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 from pathlib import Path
 
-from ..models.network.registry import backbone_names, get_backbone
+from ..models.checkpoints.sources import network_names
 from ..runtimes.command_line.common_options import Group, add_common_options, completed_by
 from ..runtimes.command_line.console import FAILED, MAX_SIDE
 from ..runtimes.discovery.entry_points import DuplicateNameError
@@ -63,14 +64,14 @@ def _add_what(group: Group) -> None:
         "--backbone",
         type=_backbone,
         metavar="NAME",
-        help=f"one of: {', '.join(backbone_names())}; needed without --checkpoint",
+        help=f"one of: {', '.join(network_names())}; needed without --checkpoint",
     )
-    completed_by(backbone, backbone_names())
+    completed_by(backbone, network_names())
     add(
         "--checkpoint",
-        metavar="FILE|released",
+        metavar="FILE|zoo:NAME|released",
         help="weights (.safetensors, .h5, .pth); 'released' downloads DeblurGAN-v2's "
-        "fpn_mobilenet.h5 (default: the ones shipped for the backbone)",
+        "fpn_mobilenet.h5 (default: the ones shipped for --backbone)",
     )
     add(
         "--size",
@@ -97,7 +98,7 @@ def _add_where(group: Group) -> None:
         type=Path,
         default=Path(),
         metavar="DIR|FILE",
-        help="folder or file to write (default: this folder, <backbone>_<target>_<size>)",
+        help="folder or file to write (default: this folder, <network>_<target>_<size>)",
     )
     add("--force", action="store_true", help="replace an existing artifact")
 
@@ -109,8 +110,8 @@ def _add_rewrites(group: Group) -> None:
         default="auto",
         metavar="auto|none|all|LIST",
         help="exact rewrites of the graph. auto takes what was measured to be fastest for this "
-        "target and backbone; LIST is names, each at chosen fusion points if need be, as in "
-        "'split_concat,upsample_to_transposed@td3+smooth' (default: auto)",
+        "target, network and CPU family; LIST is names, each at chosen fusion points if need be, "
+        "as in 'split_concat,upsample_to_transposed@td3+smooth' (default: auto)",
     )
     add(
         "--tune",
@@ -153,7 +154,7 @@ def _add_int8(group: Group) -> None:
         "--recipe",
         metavar="NAME|FILE",
         help="a recipe by name (static_w8a8_perchannel, ...) or a JSON file (default: the one "
-        "found for the backbone)",
+        "found for the network)",
     )
     add(
         "--max-drop",
@@ -215,13 +216,14 @@ def _target(text: str) -> Target:
 
 
 def _backbone(text: str) -> str:
-    # A known name needs no import; get_backbone (which imports torch) words the error.
-    if text in backbone_names():
-        return text
-    try:
-        return get_backbone(text).name
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    names = network_names()
+    if text not in names:
+        near = difflib.get_close_matches(text, names, 1, 0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise argparse.ArgumentTypeError(
+            f"unknown backbone {text!r}{hint} Known: {', '.join(names)}"
+        )
+    return text
 
 
 def _threads(text: str) -> int:

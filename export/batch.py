@@ -78,12 +78,12 @@ def export_batch(
     return outcomes
 
 
-def report(outcomes: Sequence[Outcome], *, as_json: bool) -> int:
-    """Print what was built and what failed; return the exit code."""
+def report(outcomes: Sequence[Outcome], *, as_json: bool, notes: Sequence[str] = ()) -> int:
+    """Print what was built, with ``notes`` below it, and what failed; return the exit code."""
     if as_json:
         print_json([outcome.to_dict() for outcome in outcomes])
     else:
-        _print_table(outcomes)
+        _print_table(outcomes, notes)
     failed = [outcome for outcome in outcomes if outcome.manifest is None]
     for outcome in failed:
         where = f"{outcome.job.target.name} {outcome.job.size}"
@@ -91,7 +91,7 @@ def report(outcomes: Sequence[Outcome], *, as_json: bool) -> int:
     return FAILED if failed else DONE
 
 
-def _print_table(outcomes: Sequence[Outcome]) -> None:
+def _print_table(outcomes: Sequence[Outcome], notes: Sequence[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -119,8 +119,8 @@ def _print_table(outcomes: Sequence[Outcome]) -> None:
         row = (job.target.name, job.size, *cells, f"{outcome.seconds:.0f}")
         table.add_row(*(Text(cell) for cell in row))
     console().print(table)
-    for note in dict.fromkeys(_notes(outcomes)):
-        console().print(note, markup=False)
+    for note in dict.fromkeys((*_notes(outcomes), *notes)):
+        console().print(note, markup=False, soft_wrap=True)
 
 
 def _notes(outcomes: Sequence[Outcome]) -> list[str]:

@@ -29,7 +29,7 @@ class Settings:
         rewrite: ``auto``, ``none``, ``all`` or names, as ``--rewrite``.
         calibration: Folder of blurry pictures for int8; None takes the packaged samples.
         calibration_count: Crops.
-        recipe: Name or JSON file for int8; None takes what was found for the backbone.
+        recipe: Name or JSON file for int8; None takes what was found for the network.
         max_drop_db: Largest loss of PSNR of int8 artifacts against sharp pictures.
         threads: CPU threads of the comparison.
         force: Replace existing files.
@@ -58,7 +58,7 @@ def job_builder(checkpoint: Checkpoint, settings: Settings) -> Callable[[Job, Lo
     def build(job: Job, log: LogStep) -> Manifest:
         check_norm_size(norm, job.spec.size)
         spec = with_quantisation_plan(job.spec, job.target, checkpoint, settings, log)
-        rewrites = rewrite_steps(settings.rewrite, job.target, checkpoint.backbone, norm)
+        rewrites = rewrite_steps(settings.rewrite, job.target, checkpoint.key, norm)
         manifest = produce(job.target, checkpoint, spec, job.output, norm=norm, rewrites=rewrites,
                            prepared=prepared, force=settings.force, threads=settings.threads,
                            log=log)  # fmt: skip
@@ -81,9 +81,12 @@ def with_quantisation_plan(
         return spec
     from ..quantize.calibration import calibration_set
     from ..quantize.pipeline import QuantPlan
-    from ..quantize.recipe import read_recipe
+    from ..quantize.recipe import layer_name, read_recipe, searched_network, without_missing
 
     recipe = read_recipe(settings.recipe, checkpoint.key)
+    from_file = (settings.recipe or "").endswith(".json")
+    if not from_file and searched_network(checkpoint.key) != checkpoint.key:
+        recipe = without_missing(recipe, {layer_name(name) for name in checkpoint.state})
     if settings.recipe is None and target.recipe is not None:
         recipe = target.recipe(recipe)
     log("reading calibration pictures")
@@ -92,26 +95,28 @@ def with_quantisation_plan(
     return dataclasses.replace(spec, quantise=plan)
 
 
-def rewrite_steps(text: str, target: Target, backbone: str, norm: str) -> tuple[Step, ...]:
-    """The rewrite steps for the value of ``--rewrite``.
+def rewrite_steps(text: str, target: Target, network: str, norm: str) -> tuple[Step, ...]:
+    """The rewrite steps for the value of ``--rewrite``; ``network`` is `Checkpoint.key`.
 
     Raises:
         ValueError: an unknown rewrite or fusion point.
     """
     from .rewrites.rewrite import parse_steps
-    from .rewrites.tune import best_rewrite
+    from .rewrites.tables import best_rewrite
 
     if text != "auto":
         return parse_steps(text)
     if norm != "frozen":
         return ()  # a live norm sits between the convolution and the next operation
-    return parse_steps(best_rewrite(target.name, backbone)[0])
+    return parse_steps(best_rewrite(target.name, network).rewrite)
 
 
 def output_path(
-    wanted: Path, target: Target, backbone: str, size: tuple[int, int], *, dynamic: bool
+    wanted: Path, target: Target, network: str, size: tuple[int, int], *, dynamic: bool
 ) -> Path:
     """The artifact's path: ``wanted`` if it has the target's suffix, else a name in that folder.
+
+    ``network`` is `Checkpoint.network`.
 
     Raises:
         ValueError: a file name with another suffix.
@@ -124,4 +129,4 @@ def output_path(
             "change the suffix or give an existing folder"
         )
     shape = "dynamic" if dynamic else f"{size[0]}x{size[1]}"
-    return wanted / f"{backbone}_{target.name}_{shape}{target.suffix}"
+    return wanted / f"{network}_{target.name}_{shape}{target.suffix}"

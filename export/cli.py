@@ -92,7 +92,7 @@ def _make_jobs(
     jobs: list[Job] = []
     for target, size in pairs:
         spec = ExportSpec(target.name, size, dynamic=dynamic, options=options[target.name])
-        path = output_path(wanted, target, checkpoint.backbone, size, dynamic=dynamic)
+        path = output_path(wanted, target, checkpoint.network, size, dynamic=dynamic)
         jobs.append(Job(target, spec, path))
     return jobs
 
@@ -116,26 +116,35 @@ def export(
     arguments: argparse.Namespace, checkpoint: Checkpoint, jobs: Sequence[Job], threads: int
 ) -> int:
     """Export all jobs from one prepared network, and report the results."""
+    from .notes import export_notes
     from .prepare import norm_warning
 
     norm = arguments.norm or checkpoint.norm
     if norm != checkpoint.norm:
         sys.stderr.write(f"deblur-export: warning: {norm_warning(norm, checkpoint.norm)}\n")
-    build = job_builder(checkpoint, _settings(arguments, threads))
+    settings = _settings(arguments, threads)
+    build = job_builder(checkpoint, settings)
     if len(jobs) > 1:
         with console(stderr=True).status("starting") as status:
             outcomes = export_batch(jobs, build, status.update)
         for outcome in outcomes:
             if outcome.manifest is not None:
                 warn_if_unstable(outcome.manifest)
-        return report(outcomes, as_json=arguments.json)
+        notes = [
+            f"{outcome.job.target.name} {outcome.job.size}: {note}"
+            for outcome in outcomes
+            if outcome.manifest is not None
+            for note in export_notes(outcome.job, outcome.manifest, checkpoint, settings)
+        ]
+        return report(outcomes, as_json=arguments.json, notes=notes)
     with console(stderr=True).status("starting") as status:
         manifest = build(jobs[0], status.update)
     warn_if_unstable(manifest)
     if arguments.json:
         print_json({"artifact": str(jobs[0].output), "manifest": manifest.to_dict()})
     else:
-        print_summary(jobs[0].output, manifest)
+        notes = export_notes(jobs[0], manifest, checkpoint, settings)
+        print_summary(jobs[0].output, manifest, notes)
     return DONE
 
 
@@ -170,7 +179,8 @@ def run_tuning(
     """Time the candidate rewrites and record the fastest."""
     from .produce import produce
     from .rewrites.rewrite import parse_steps
-    from .rewrites.tune import choose_fastest, tune, user_table
+    from .rewrites.tables import table_key, user_table
+    from .rewrites.tune import choose_fastest, tune
 
     target, spec = job.target, job.spec
     table: Path = arguments.table or user_table()
@@ -188,6 +198,6 @@ def run_tuning(
     if arguments.json:
         print_json({"table": str(table), "candidates": [vars(m) for m in measured]})
     else:
-        key = f"{target.name}/{checkpoint.backbone}"
+        key = table_key(target.name, checkpoint.key)
         print_tuning(key, measured, choose_fastest(measured), table)
     return DONE

@@ -132,8 +132,8 @@ def list_operators(path: Path, *, as_json: bool) -> int:
     return DONE
 
 
-def print_summary(output: Path, manifest: Manifest) -> None:
-    """Print what was built and how close it is to PyTorch."""
+def print_summary(output: Path, manifest: Manifest, notes: Sequence[str] = ()) -> None:
+    """Print what was built and how close it is to PyTorch, and ``notes`` below."""
     parity = manifest.parity
     assert parity is not None
     rows = {
@@ -168,6 +168,8 @@ def print_summary(output: Path, manifest: Manifest) -> None:
     for key, value in rows.items():
         table.add_row(f"[bold]{key}[/bold]", value.replace("[", "\\["))
     console().print(table)
+    for note in notes:
+        console().print(note, markup=False, soft_wrap=True)
 
 
 def _quantised_rows(manifest: Manifest) -> dict[str, str]:

@@ -63,7 +63,7 @@ def _add_bench(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--engine", type=Path, required=True, metavar="FILE",
         help="a float artifact of a fixed size, from deblur-export --target onnx-fp32")  # fmt: skip
-    add("--recipe", metavar="NAME|FILE", help="recipe to start from (default: the backbone's, "
+    add("--recipe", metavar="NAME|FILE", help="recipe to start from (default: the network's, "
         "with the last convolution in float)")  # fmt: skip
     add("--json", action="store_true", help="print the result as JSON")
     add = parser.add_argument_group("calibration").add_argument
@@ -89,7 +89,7 @@ def _add_limits(group: Group) -> None:
     add("--min-snr", type=float, default=20.0, metavar="DB",
         help="least residual SNR against the float network (default: 20)")  # fmt: skip
     add("--table", type=Path, metavar="FILE",
-        help="also put recipe and evidence under the backbone's name into this table")  # fmt: skip
+        help="also put recipe and evidence under the network's key into this table")  # fmt: skip
 
 
 def _add_qat(parser: argparse.ArgumentParser) -> None:
@@ -142,8 +142,8 @@ def _start_recipe(arguments: argparse.Namespace, bench: CandidateBench) -> Recip
     from .recipe import Recipe, default_recipe, read_recipe
 
     if arguments.recipe is not None:
-        return read_recipe(arguments.recipe, bench.manifest.backbone)
-    found = default_recipe(bench.manifest.backbone)
+        return read_recipe(arguments.recipe, bench.network)
+    found = default_recipe(bench.network)
     return dataclasses.replace(found, keep=Recipe().keep)
 
 
@@ -190,7 +190,7 @@ def _costs(arguments: argparse.Namespace, bench: CandidateBench, start: Recipe) 
     write_chart(
         costs,
         arguments.output / "layers.png",
-        title=f"{header['backbone']}, {start.name}: sensitivity of layers to 8 bits",
+        title=f"{bench.network}, {start.name}: sensitivity of layers to 8 bits",
         condition=f"{size}, {header['runtime']}, {header['threads']} threads of {header['machine']}"
         f"; {header['pictures']}",
     )
@@ -246,7 +246,7 @@ def _search(arguments: argparse.Namespace, bench: CandidateBench, start: Recipe)
     _write_json(arguments.output / "recipe.json", body)
     if arguments.table is not None:
         table = json.loads(arguments.table.read_text("utf-8")) if arguments.table.exists() else {}
-        _write_json(arguments.table, {**table, bench.manifest.backbone: body})
+        _write_json(arguments.table, {**table, bench.network: body})
     if arguments.json:
         print_json(body)
     else:

@@ -13,9 +13,12 @@ import dataclasses
 import difflib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ..models.network.widths import backbone_of
 
 PAIRS = ("everywhere", "fused")
 DEPTHWISE = "depthwise"  # in `Recipe.keep`: all depthwise convolutions
@@ -148,21 +151,43 @@ def is_kept(layer: str, keep: tuple[str, ...]) -> bool:
     return any(layer == entry or layer.startswith(f"{entry}.") for entry in keep)
 
 
-def default_recipe(backbone: str) -> Recipe:
-    """The recipe found for a backbone (`recipes.json`), or the plain default."""
-    found = json.loads(DEFAULTS.read_text(encoding="utf-8")) if DEFAULTS.exists() else {}
-    entry = found.get(backbone)
-    return Recipe() if entry is None else Recipe.from_dict(entry["recipe"], origin=str(DEFAULTS))
+def default_recipe(network: str) -> Recipe:
+    """The recipe found for a network (`recipes.json`), else for its backbone, else the plain one.
+
+    ``network`` is `Checkpoint.key`. A backbone's recipe may keep layers that a network compressed
+    from it does not have: see `without_missing`.
+    """
+    found = searched_network(network)
+    if found is None:
+        return Recipe()
+    return Recipe.from_dict(_searched()[found]["recipe"], origin=str(DEFAULTS))
 
 
-def read_recipe(text: str | None, backbone: str) -> Recipe:
-    """A recipe by name (with the backbone's other defaults), from a JSON file, or the default.
+def searched_network(network: str) -> str | None:
+    """The key that `default_recipe` finds a recipe under: the network's or its backbone's."""
+    searched = _searched()
+    return next((key for key in (network, backbone_of(network)) if key in searched), None)
+
+
+def without_missing(recipe: Recipe, layers: Collection[str]) -> Recipe:
+    """The recipe without the layers in ``keep`` that a network does not have.
+
+    ``layers`` are the network's, by `layer_name`.
+    """
+    keep = (e for e in recipe.keep if e == DEPTHWISE or any(is_kept(n, (e,)) for n in layers))
+    return dataclasses.replace(recipe, keep=tuple(keep))
+
+
+def read_recipe(text: str | None, network: str) -> Recipe:
+    """A recipe by name (with the network's other defaults), from a JSON file, or the default.
+
+    ``network`` is `Checkpoint.key`.
 
     Raises:
         FileNotFoundError: a path that is not there.
         ValueError: an unknown name, or a file without a recipe.
     """
-    default = default_recipe(backbone)
+    default = default_recipe(network)
     if text is None:
         return default
     if not text.endswith(".json"):
@@ -177,3 +202,8 @@ def read_recipe(text: str | None, backbone: str) -> Recipe:
     if not isinstance(body, dict):
         raise ValueError(f"{path}: not a recipe")
     return Recipe.from_dict(body.get("recipe", body), origin=str(path))
+
+
+def _searched() -> dict[str, Any]:
+    """The recipes that ship, by network, with their evidence."""
+    return json.loads(DEFAULTS.read_text(encoding="utf-8")) if DEFAULTS.exists() else {}

@@ -1,7 +1,7 @@
-"""Measures which rewrites are fastest, per target and backbone.
+"""Measures which rewrites are fastest, per target, network and CPU family.
 
 ``deblur-export --tune`` writes a table for this machine, by default into the cache folder;
-the packaged ``rewrites.json`` is the fallback.
+see `tables` for what is read when.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...models.checkpoints.sources import cache_folder
+from ...models.network.registry import get_backbone
 from ...runtimes.artifact import read_manifest
 from ...runtimes.base import Runner
 from ...runtimes.files import replacing
@@ -26,11 +26,11 @@ from ..graph import ExportSpec
 from ..registry import Target
 from ..verify import ParityError
 from .rewrite import parse_steps
+from .tables import read_table, table_key
 
 if TYPE_CHECKING:
     from ...models.checkpoints.checkpoint import Checkpoint
 
-PACKAGED_TABLE = Path(__file__).parent / "rewrites.json"
 WARMUP_ROUNDS = 3
 # A candidate must be this many times faster than the unrewritten graph to be chosen.
 MIN_SPEEDUP = 1.02
@@ -54,9 +54,10 @@ _SEPARABLE = (
     "compose_separable@smooth2+final,compose_laterals@smooth2,upsample_to_pixelshuffle@final,"
     "upsample_to_transposed@smooth2",
 )
+# By the decoder's convolutions.
 CANDIDATES = {
-    "mobilenet": ("none", *_DENSE),
-    "mobilenet_dsc": ("none", *_SEPARABLE),
+    "dense": ("none", *_DENSE),
+    "separable": ("none", *_SEPARABLE),
 }
 
 
@@ -78,26 +79,9 @@ class TimedCandidate:
     residual_snr_db: float | None = None
 
 
-def user_table() -> Path:
-    """Path of this machine's table, which exists once it was tuned."""
-    return cache_folder() / "rewrites.json"
-
-
-def best_rewrite(target: str, backbone: str) -> tuple[str, str]:
-    """The fastest rewrites for a target and backbone, and where they were measured.
-
-    Returns:
-        Text for `parse_steps` (``none`` if nothing was measured), and one line of provenance.
-
-    Raises:
-        ValueError: a table is not JSON, or names rewrites that do not exist.
-    """
-    for table in (user_table(), PACKAGED_TABLE):
-        entry = _read_table(table).get(f"{target}/{backbone}")
-        if entry is not None:
-            parse_steps(entry["rewrite"])
-            return entry["rewrite"], f"tuned on {entry['machine']} ({table})"
-    return "none", "not tuned for this target and backbone; see deblur-export --tune"
+def candidates_for(backbone: str) -> tuple[str, ...]:
+    """The candidates for a backbone and every network that is compressed from it."""
+    return CANDIDATES["separable" if get_backbone(backbone).separable else "dense"]
 
 
 def tune(
@@ -118,7 +102,7 @@ def tune(
 
     Args:
         target: The target to tune.
-        checkpoint: Weights; only their backbone matters for speed.
+        checkpoint: Weights; only their network matters for speed.
         spec: Fixed size.
         folder: Folder for the candidates' artifacts.
         table: The JSON file to add the result to.
@@ -129,21 +113,22 @@ def tune(
         log: Called with a line at each step.
 
     Raises:
-        ValueError: no candidates for the backbone, ``rounds`` is below 1, or the target's runtime
-            is only emulated on this machine.
+        ValueError: ``rounds`` is below 1, or the target's runtime is only emulated on this
+            machine.
     """
     if runtime_for(Path(f"net{target.suffix}")).runner.emulated:
         raise ValueError(
             f"{target.name} cannot be timed on this machine, which only emulates it; choose with "
             "--rewrite"
         )
-    texts = CANDIDATES.get(checkpoint.backbone)
-    if texts is None or rounds < 1:
-        raise ValueError(f"nothing to tune for {checkpoint.backbone} in {rounds} rounds")
+    if rounds < 1:
+        raise ValueError(f"nothing can be timed in {rounds} rounds; use --rounds 1 or more")
+    texts = candidates_for(checkpoint.backbone)
     paths = _build_candidates(texts, target, checkpoint, spec, folder, build, log)
     log(f"timing {len(paths)} candidates in {rounds} rounds")
     measured = _time_candidates(paths, spec.size, rounds=rounds, threads=threads)
-    _write_result(table, f"{target.name}/{checkpoint.backbone}", measured, spec, threads, rounds)
+    key = table_key(target.name, checkpoint.key)
+    _write_result(table, key, measured, spec, threads, rounds)
     return measured
 
 
@@ -163,7 +148,7 @@ def _build_candidates(
     paths: dict[str, Path] = {}
     size = f"{spec.size[0]}x{spec.size[1]}"
     for number, text in enumerate(texts):
-        path = folder / f"{checkpoint.backbone}_{target.name}_{size}_{number}{target.suffix}"
+        path = folder / f"{checkpoint.network}_{target.name}_{size}_{number}{target.suffix}"
         if not _is_built(path, text, checkpoint.sha256, spec):
             log(f"building candidate {number + 1} of {len(texts)}: {text}")
             try:
@@ -238,7 +223,7 @@ def _write_result(
 ) -> None:
     from ...runtimes.optional import version_of
 
-    content = _read_table(table)
+    content = read_table(table)
     packages = ("onnxruntime", "openvino", "ai-edge-litert")
     content[key] = {
         "rewrite": choose_fastest(measured).rewrite,
@@ -251,12 +236,3 @@ def _write_result(
     }
     with replacing(table) as temporary:
         temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", "utf-8")
-
-
-def _read_table(table: Path) -> dict[str, Any]:
-    if not table.exists():
-        return {}
-    try:
-        return json.loads(table.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{table}: not JSON ({error}); delete it and tune again") from error

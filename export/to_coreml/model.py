@@ -115,7 +115,7 @@ def package_metadata(graph: Graph, spec: ExportSpec) -> Any:  # noqa: ANN401 - i
         author="edgedeblur",
         licence=licence,
         description="Removes motion blur from a photograph. DeblurGAN-v2 generator "
-        f"({graph.checkpoint.backbone}; Kupyn et al., ICCV 2019), norms {graph.norm}.",
+        f"({graph.checkpoint.network}; Kupyn et al., ICCV 2019), norms {graph.norm}.",
         input=f"The blurry picture: {io_text}",
         output=f"The deblurred picture: {io_text}",
         user_defined={**spec.embed, "edgedeblur.compute_units": spec.options["compute_units"]},

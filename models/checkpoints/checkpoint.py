@@ -20,7 +20,7 @@ from ..network.registry import backbone_names, build_generator, get_backbone
 from ..network.widths import Widths, network_key
 from .files import read_tensors, shown
 from .header import check_header, stored_widths, widths_header
-from .sources import resolve_source
+from .sources import resolve_source, zoo_names
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ class Checkpoint:
         state: Name -> dense CPU tensor, float32 (int64 for ``num_batches_tracked``), copied from
             the file; aliases and wrapper prefixes removed.
         sha256: Of the file as read.
-        source: ``zoo:<backbone>``, ``released``, or the file's path.
+        source: ``zoo:<network>``, ``released``, or the file's path.
         metadata: Text stored in a ``.safetensors`` header; empty for other formats.
         widths: The architecture record, from the header; the backbone's default without one.
     """
@@ -80,13 +80,13 @@ def load_checkpoint(source: str, *, backbone: str | None = None) -> Checkpoint:
     """Read a checkpoint and check that it is one of our networks, complete and finite.
 
     Args:
-        source: A path, ``zoo:<backbone>``, or ``released`` (downloads ``fpn_mobilenet.h5``).
-        backbone: The expected backbone; None for any.
+        source: A path, ``zoo:<network>``, or ``released`` (downloads ``fpn_mobilenet.h5``).
+        backbone: The expected backbone, or a network of the zoo; None for any.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: truncated, not a checkpoint, holding code, another network's, another
-            backbone's, with missing, misshapen or unsupported tensors (sparse, quantised,
+        ValueError: truncated, not a checkpoint, holding code, another network's, not the
+            expected one, with missing, misshapen or unsupported tensors (sparse, quantised,
             integers, ...), with NaN, with negative variances, or with a header that
             contradicts the tensors.
     """
@@ -94,17 +94,17 @@ def load_checkpoint(source: str, *, backbone: str | None = None) -> Checkpoint:
     state, metadata = read_tensors(path)
     state = _without_wrapper_names(state)
     found = _recognise(state, metadata, path)
-    if backbone is not None and backbone != found:
-        raise ValueError(
-            f"{path}: holds a {found} checkpoint, not {backbone}; "
-            f"use --backbone {found} or another --checkpoint"
-        )
     decoder_norm = "batch" if "fpn.td1.1.weight" in state else "instance"
     norm = metadata.get("norm", "frozen" if decoder_norm == "batch" else "live")
     check_header(metadata, {"backbone": found, "decoder_norm": decoder_norm}, norm, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     widths = stored_widths(metadata, found, path)
     checkpoint = Checkpoint(found, decoder_norm, norm, state, digest, source, metadata, widths)
+    if backbone is not None and not _is_network(checkpoint, backbone):
+        raise ValueError(
+            f"{path}: holds a {checkpoint.network} checkpoint, not {backbone}; "
+            f"use --backbone {found} or another --checkpoint"
+        )
     return dataclasses.replace(checkpoint, state=_checked_tensors(checkpoint, path))
 
 
@@ -188,6 +188,14 @@ def _recognise(state: Mapping[str, Any], metadata: Mapping[str, str], path: Path
         other = "the Inception-ResNet-v2 generator, which is not supported"
     some = ", ".join(shown(name, 60) for name in list(state)[:3]) or "no tensors"
     raise ValueError(f"{path}: {other} (it holds {some}, ...)")
+
+
+def _is_network(checkpoint: Checkpoint, name: str) -> bool:
+    """Whether a backbone's or network's name is the checkpoint's, whatever weights it has."""
+    if name in (checkpoint.backbone, checkpoint.network):
+        return True
+    # Weights of one's own may name themselves otherwise; the shipped ones tell the widths.
+    return name in zoo_names() and load_checkpoint(f"zoo:{name}").key == checkpoint.key
 
 
 def _checked_tensors(checkpoint: Checkpoint, path: Path) -> dict[str, Tensor]:

@@ -40,23 +40,33 @@ RELEASED = ReleasedFile(
 )
 
 
-def zoo_path(backbone: str) -> Path:
-    """The path of a backbone's shipped checkpoint, whether or not it exists."""
-    return _ZOO / f"{backbone}.safetensors"
+def zoo_path(network: str) -> Path:
+    """The path of a network's shipped checkpoint, whether or not it exists."""
+    return _ZOO / f"{network}.safetensors"
 
 
-def default_source(backbone: str) -> str:
-    """The zoo's checkpoint for a backbone.
+def zoo_names() -> tuple[str, ...]:
+    """The networks whose weights are shipped."""
+    return tuple(sorted(path.stem for path in _ZOO.glob("*.safetensors")))
+
+
+def network_names() -> tuple[str, ...]:
+    """The backbones, which are networks at full width, and the other networks of the zoo."""
+    return tuple(sorted({*backbone_names(), *zoo_names()}))
+
+
+def default_source(network: str) -> str:
+    """The zoo's checkpoint for a backbone or another network.
 
     Raises:
         ValueError: none is shipped; the message says how to get one.
     """
-    if backbone in backbone_names() and zoo_path(backbone).exists():
-        return f"zoo:{backbone}"
+    if network in zoo_names():
+        return f"zoo:{network}"
     hint = "--checkpoint FILE with your own weights"
-    if backbone == "mobilenet":
+    if network == "mobilenet":
         hint = "--checkpoint released (downloads fpn_mobilenet.h5, 13.5 MB), or " + hint
-    raise ValueError(f"no checkpoint is shipped for {backbone!r}; use {hint}")
+    raise ValueError(f"no checkpoint is shipped for {network!r}; use {hint}")
 
 
 def resolve_source(source: str, *, progress: Progress | None = None) -> Path:
@@ -75,13 +85,13 @@ def resolve_source(source: str, *, progress: Progress | None = None) -> Path:
     if source.startswith("zoo:"):
         path = zoo_path(source.removeprefix("zoo:"))
         if not path.exists():
-            shipped = ", ".join(f"zoo:{p.stem}" for p in sorted(_ZOO.glob("*.safetensors")))
+            shipped = ", ".join(f"zoo:{name}" for name in zoo_names())
             raise FileNotFoundError(f"{source}: not shipped; available: {shipped or 'none'}")
         return path
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(
-            f"checkpoint {source}: {_not_a_file(path)}; give a file, zoo:<backbone> or released"
+            f"checkpoint {source}: {_not_a_file(path)}; give a file, zoo:<network> or released"
         )
     return path
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import json
 import pkgutil
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from .widths import Widths, network_key, widths_from_json
 
 if TYPE_CHECKING:
     from .backbone import Backbone
     from .generator import Generator
-    from .widths import Widths
 
 _BACKBONES = f"{__name__.rpartition('.')[0]}.backbones"
 
@@ -34,6 +37,18 @@ def get_backbone(name: str) -> Backbone:
         raise ValueError(f"unknown backbone {name!r}{hint} Known: {', '.join(names)}")
     module = importlib.import_module(f"{_BACKBONES}.{name}")
     return cast("Backbone", module.BACKBONE)
+
+
+def stored_network_key(backbone: str, network: str | None, widths: Mapping[str, Any] | None) -> str:
+    """`Checkpoint.key` of the network that a manifest describes with these three fields.
+
+    Raises:
+        ValueError: an unknown backbone, or widths that do not fit it.
+    """
+    if widths is None or network == backbone:  # only a backbone at full width has its name
+        return backbone
+    default = get_backbone(backbone).widths
+    return network_key(backbone, widths_from_json(json.dumps(widths), default), default)
 
 
 def build_generator(

@@ -65,6 +65,11 @@ def network_key(backbone: str, widths: Widths, default: Widths) -> str:
     return f"{backbone}-{hashlib.sha256(widths.to_json().encode()).hexdigest()[:8]}"
 
 
+def backbone_of(key: str) -> str:
+    """The backbone in a key that `network_key` made; backbones' names have no hyphen."""
+    return key.partition("-")[0]
+
+
 def widths_from_json(text: str, default: Widths) -> Widths:
     """Read a record that has the form of ``default``: as many streams, blocks, levels and heads.
 

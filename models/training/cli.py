@@ -112,7 +112,7 @@ def _add_weights(group: Group) -> None:
     add = group.add_argument
     add("--backbone", metavar="NAME", help="short for --set model.backbone=NAME")
     add("--init", metavar="CHECKPOINT",
-        help="weights to start from: a file, zoo:<backbone> or released")  # fmt: skip
+        help="weights to start from: a file, zoo:<network> or released")  # fmt: skip
     add(
         "--freeze-norms",
         action="store_true",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...models.network.registry import stored_network_key
 from ...runtimes.artifact import Manifest, read_manifest
 from ...runtimes.optional import require
 from ...runtimes.pictures.sample_inputs import SampleInput, load_sample_inputs
@@ -46,6 +47,12 @@ class CandidateBench:
     runtime: str
     threads: int
     log: Callable[[str], None]
+
+    @property
+    def network(self) -> str:
+        """What a recipe that is found here is stored under: see `Checkpoint.key`."""
+        of = self.manifest
+        return stored_network_key(of.backbone, of.network, of.widths)
 
     def quantise(self, recipe: Recipe) -> QuantisedOnnx:
         """Calibrate and quantise the graph by a recipe."""

@@ -13,7 +13,10 @@ import torch
 from edgedeblur.benchmarks.cli import main as bench
 from edgedeblur.benchmarks.report.registry import format_for, formats, get_format
 from edgedeblur.export.cli import main as export
+from edgedeblur.export.prepare import prepare
 from edgedeblur.export.registry import targets
+from edgedeblur.export.rewrites.rewrite import apply_rewrites, parse_steps
+from edgedeblur.export.rewrites.tune import candidates_for
 from edgedeblur.models.checkpoints.checkpoint import (
     generator_from,
     load_checkpoint,
@@ -107,6 +110,17 @@ def test_backbone_is_found_by_its_file_name(capsys):
     with pytest.raises(SystemExit):
         export(["--help"])
     assert "five_convolutions, mobilenet, mobilenet_dsc" in capsys.readouterr().out
+
+
+def test_backbone_gets_the_candidates_of_its_decoder(weights):
+    texts = candidates_for("five_convolutions")
+    assert texts == candidates_for("mobilenet_dsc") != candidates_for("mobilenet")
+    graph = prepare(load_checkpoint(str(weights)), norm="frozen")
+    image = torch.rand(1, 3, 64, 96) * 2 - 1
+    for text in texts:
+        rewritten = apply_rewrites(graph, parse_steps(text)).module
+        with torch.no_grad():
+            assert (rewritten(image) - graph.module(image)).abs().max() < 1e-5
 
 
 def test_receptive_field_of_the_backbone_is_what_gradients_reach():

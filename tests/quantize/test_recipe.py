@@ -11,6 +11,7 @@ from edgedeblur.quantize.recipe import (
     is_kept,
     layer_name,
     read_recipe,
+    without_missing,
 )
 
 
@@ -103,6 +104,15 @@ def test_recipes_are_read_by_name_and_from_files(tmp_path):
     path.write_text("{")
     with pytest.raises(ValueError, match="not JSON"):
         read_recipe(str(path), "mobilenet")
+
+
+def test_layers_that_a_network_does_not_have_are_left_out():
+    layers = {"final.pointwise", "features.1.conv.0", "features.10.conv.0"}
+    keep = ("final", "features.2", "features.1", "depthwise", "head1.block1", "features.10.conv.0")
+    found = without_missing(Recipe(observer="mse", keep=keep), layers)
+    assert found == Recipe(
+        observer="mse", keep=("final", "features.1", "depthwise", "features.10.conv.0")
+    )
 
 
 def test_shipped_recipes_are_valid_and_have_evidence():

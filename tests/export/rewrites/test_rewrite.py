@@ -11,7 +11,7 @@ from edgedeblur.export.registry import get_target
 from edgedeblur.export.rewrites.fusion_points import FUSION_POINTS, RewritableGenerator
 from edgedeblur.export.rewrites.kernels import PhaseConv, transposed_conv, transposed_kernel
 from edgedeblur.export.rewrites.rewrite import ALL, REWRITES, Step, apply_rewrites, parse_steps
-from edgedeblur.export.rewrites.tune import CANDIDATES
+from edgedeblur.export.rewrites.tune import candidates_for
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.network.convolution import SeparableConv
 from edgedeblur.models.network.counting import conv_macs
@@ -67,7 +67,8 @@ def test_each_rewrite_alone_is_exact(graphs, backbone, name):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "text"), [(b, t) for b, texts in CANDIDATES.items() for t in (*texts, "all")]
+    ("backbone", "text"),
+    [(b, t) for b in backbone_names() for t in (*candidates_for(b), "all")],
 )
 def test_every_candidate_of_tuning_is_exact(graphs, backbone, text):
     graph = graphs[backbone]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import edgedeblur.export.rewrites.tune as tune
@@ -8,8 +9,11 @@ from edgedeblur.export.build import rewrite_steps
 from edgedeblur.export.cli import main
 from edgedeblur.export.registry import get_target, targets
 from edgedeblur.export.rewrites.rewrite import parse_steps
-from edgedeblur.export.rewrites.tune import TimedCandidate, best_rewrite, choose_fastest
-from edgedeblur.models.network.registry import backbone_names
+from edgedeblur.export.rewrites.tables import PACKAGED_TABLE, best_rewrite
+from edgedeblur.export.rewrites.tune import TimedCandidate, choose_fastest
+from edgedeblur.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from edgedeblur.models.network.registry import backbone_names, build_generator, get_backbone
+from edgedeblur.runtimes.machine import cpu_family
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +23,7 @@ def _own_cache(monkeypatch, tmp_path):
 
 def test_tuning_builds_times_records_and_resumes(tmp_path, capsys, monkeypatch):
     few = ("none", "compose_separable@final,upsample_to_pixelshuffle@final")
-    monkeypatch.setattr(tune, "CANDIDATES", {"mobilenet_dsc": few})
+    monkeypatch.setattr(tune, "CANDIDATES", {"separable": few})
     command = ["--tune", "--backbone", "mobilenet_dsc", "--target", "onnx-fp32", "--size",
                "64x96", "--rounds", "3", "-o", str(tmp_path / "built"), "--json"]  # fmt: skip
     assert main(command) == 0
@@ -28,17 +32,37 @@ def test_tuning_builds_times_records_and_resumes(tmp_path, capsys, monkeypatch):
     assert all(
         0 < c["fastest_ms"] <= c["quartile_ms"] <= c["median_ms"] for c in body["candidates"]
     )
-    entry = json.loads((tmp_path / "cache" / "rewrites.json").read_text())[
-        "onnx-fp32/mobilenet_dsc"
-    ]
+    table = json.loads((tmp_path / "cache" / "rewrites.json").read_text())
+    entry = table[f"onnx-fp32/mobilenet_dsc/{cpu_family()}"]
     assert entry["candidates"] == body["candidates"]
     assert (entry["size"], entry["rounds"]) == ([64, 96], 3)
-    text, where = best_rewrite("onnx-fp32", "mobilenet_dsc")
-    assert text == entry["rewrite"]
-    assert entry["machine"] in where
+    choice = best_rewrite("onnx-fp32", "mobilenet_dsc")
+    assert choice.rewrite == entry["rewrite"]
+    assert f"{entry['machine']} ({cpu_family()}), 64x96" in choice.provenance
     stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "built").iterdir()}
     assert main(command) == 0
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "built").iterdir()} == stamps
+
+
+def test_a_compressed_network_is_tuned_under_its_own_key(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tune, "CANDIDATES", {"separable": ("none",)})
+    widths = dataclasses.replace(get_backbone("mobilenet_dsc").widths, smooth=16, smooth2=8)
+    weights = tmp_path / "slim.safetensors"
+    generator = build_generator("mobilenet_dsc", widths=widths).eval()
+    save_checkpoint(generator, weights, norm="frozen", metadata={"network": "slim"})
+    key = load_checkpoint(str(weights)).key
+    assert key.startswith("mobilenet_dsc-")
+    command = ["--tune", "--checkpoint", str(weights), "--target", "onnx-fp32", "--size", "32x32",
+               "--rounds", "1", "-o", str(tmp_path / "built")]  # fmt: skip
+    assert main(command) == 0
+    table = json.loads((tmp_path / "cache" / "rewrites.json").read_text())
+    assert list(table) == [f"onnx-fp32/{key}/{cpu_family()}"]
+    assert next(iter(table)) in capsys.readouterr().out
+    built = sorted(path.name for path in (tmp_path / "built").glob("*.onnx"))
+    assert built == ["slim_onnx-fp32_32x32_0.onnx"]
+    choice = best_rewrite("onnx-fp32", key)
+    assert choice.provenance.startswith(f"tuned for {key} on ")
+    assert "--tune" not in choice.provenance
 
 
 def test_choice_needs_a_margin_over_the_stock_graph():
@@ -67,25 +91,18 @@ def test_choice_keeps_to_candidates_that_keep_the_residual():
 def test_auto_is_none_for_live_norms_and_unknown_targets():
     target = get_target("onnx-fp32")
     assert rewrite_steps("auto", target, "mobilenet", "live") == ()
-    assert best_rewrite("nothing-fp32", "mobilenet")[0] == "none"
+    assert best_rewrite("nothing-fp32", "mobilenet").rewrite == "none"
 
 
 def test_packaged_table_is_what_its_evidence_says():
-    table = json.loads(tune.PACKAGED_TABLE.read_text())
-    wanted = {f"{t}/{b}" for t in targets() for b in backbone_names()}
+    table = json.loads(PACKAGED_TABLE.read_text())
+    wanted = {f"{t}/{b}/avx512" for t in targets() for b in backbone_names()}
     assert set(table) <= wanted
     for entry in table.values():
         parse_steps(entry["rewrite"])
         measured = [TimedCandidate(**c) for c in entry["candidates"]]
         assert choose_fastest(measured).rewrite == entry["rewrite"]
         assert entry["machine"]
-
-
-def test_damaged_table_is_named(tmp_path):
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / "rewrites.json").write_text("{")
-    with pytest.raises(ValueError, match=r"rewrites\.json: not JSON"):
-        best_rewrite("onnx-fp32", "mobilenet")
 
 
 def test_tuning_with_free_size_is_wrong_usage(capsys):

@@ -5,7 +5,10 @@ import json
 
 import pytest
 import torch
+from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.prepare import prepare
+from edgedeblur.export.produce import draft_manifest
+from edgedeblur.export.registry import get_target
 from edgedeblur.export.rewrites.rewrite import ALL, apply_rewrites, parse_steps
 from edgedeblur.models.checkpoints.checkpoint import (
     generator_from,
@@ -14,8 +17,8 @@ from edgedeblur.models.checkpoints.checkpoint import (
 )
 from edgedeblur.models.checkpoints.densify import densify
 from edgedeblur.models.network.receptive_field import input_interval
-from edgedeblur.models.network.registry import build_generator, get_backbone
-from edgedeblur.models.network.widths import Widths, network_key, widths_from_json
+from edgedeblur.models.network.registry import build_generator, get_backbone, stored_network_key
+from edgedeblur.models.network.widths import Widths, backbone_of, network_key, widths_from_json
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -137,6 +140,22 @@ def test_record_survives_json_and_names_the_network():
     key = network_key("mobilenet", NARROW, DEFAULT)
     assert key.startswith("mobilenet-")
     assert network_key("mobilenet", dataclasses.replace(NARROW, smooth=13), DEFAULT) != key
+    assert (backbone_of(key), backbone_of("mobilenet_dsc")) == ("mobilenet", "mobilenet_dsc")
+
+
+def test_a_manifest_tells_the_key(tmp_path):
+    path = tmp_path / "narrow.safetensors"
+    for metadata in ({}, {"network": "slim"}):
+        save_checkpoint(randomised("mobilenet_dsc", NARROW), path, norm="frozen", metadata=metadata)
+        checkpoint = load_checkpoint(str(path))
+        graph = prepare(checkpoint, norm="frozen")
+        manifest = draft_manifest(get_target("onnx-fp32"), graph, ExportSpec("onnx-fp32", (32, 32)))
+        key = stored_network_key(manifest.backbone, manifest.network, manifest.widths)
+        assert key == checkpoint.key == network_key("mobilenet_dsc", NARROW, DEFAULT)
+    default = DEFAULT.to_dict()
+    assert stored_network_key("mobilenet_dsc", "mobilenet_dsc", default) == "mobilenet_dsc"
+    assert stored_network_key("mobilenet_dsc", "mine", default) == "mobilenet_dsc"
+    assert stored_network_key("mobilenet_dsc", None, None) == "mobilenet_dsc"
 
 
 @pytest.mark.parametrize(
