@@ -166,6 +166,7 @@ def _row(file: PhoneFile, origin: str) -> Row:
         engine=f"{file.model} on {file.device.model}, {where}",
         target=manifest.target,
         backbone=manifest.backbone,
+        network=manifest.network,
         norm=manifest.norm,
         runs_as=file.ran,
         precision=manifest.target.rpartition("-")[2],

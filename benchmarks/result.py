@@ -15,9 +15,9 @@ from typing import Any
 from .quality.scores import Quality
 from .serialise import from_json_types, to_json_types
 
-SCHEMA_VERSION = 3
-# 2 and 3 added fields that have defaults, so what version 1 wrote still reads.
-_READABLE = (1, 2, 3)
+SCHEMA_VERSION = 4
+# 2, 3 and 4 added fields that have defaults, so what version 1 wrote still reads.
+_READABLE = (1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -191,6 +191,12 @@ class Row:
     verified: str | None = None
     emulated: bool = False
     phone: PhoneRun | None = None  # if the Android app measured it
+    network: str | None = None  # None in results of before there were compressed ones
+
+    @property
+    def network_name(self) -> str | None:
+        """The network's name, which is its backbone's at full width."""
+        return self.network or self.backbone
 
 
 @dataclass(frozen=True)

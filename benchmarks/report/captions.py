@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..environment import RUNTIMES
 from ..result import BenchResult, Conditions, Latency, Row
 from .columns import measured_size
+from .slow_int8 import slow_int8_lines
 
 
 def caption(result: BenchResult) -> str:
@@ -62,6 +63,7 @@ def conventions(result: BenchResult) -> tuple[str, ...]:
             "emulated: the artifact's runtime does not exist on this machine, so an interpreter "
             "ran its saved program; it has no times."
         )
+    lines += slow_int8_lines(result.rows)
     lines += _ratio_lines(result.rows)
     paper = [(row, row.footprint) for row in result.rows if row.footprint]
     lines += [
