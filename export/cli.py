@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from ..runtimes.command_line.console import DONE, console, print_json, progress_bar, run_command
 from .arguments import build_parser
 from .batch import Job, export_batch, report
-from .build import DEFAULT_SIZE, Settings, job_builder, output_path, with_quantisation_plan
+from .build import (
+    DEFAULT_SIZE,
+    Settings,
+    export_notes,
+    job_builder,
+    output_path,
+    with_quantisation_plan,
+)
 from .options import option_values, unused_flags
 from .registry import Target
 from .summary import list_operators, list_targets, print_summary, print_tuning
@@ -116,7 +123,6 @@ def export(
     arguments: argparse.Namespace, checkpoint: Checkpoint, jobs: Sequence[Job], threads: int
 ) -> int:
     """Export all jobs from one prepared network, and report the results."""
-    from .notes import export_notes
     from .prepare import norm_warning
 
     norm = arguments.norm or checkpoint.norm
