@@ -135,7 +135,13 @@ def test_sdks_are_imported_inside_functions():
 
 
 # Quantisation-aware training is training: the same options, the same trainer.
-TRAINS = {"quantize/cli.py", "quantize/qat/session.py"}
+TRAINS = {
+    "quantize/cli.py",
+    "quantize/qat/session.py",
+    "export/compress/cli.py",
+    "export/compress/steps.py",
+    "export/compress/training.py",
+}
 
 
 def test_nothing_imports_training():
