@@ -15,6 +15,7 @@ from edgedeblur.export.registry import targets
 PARSERS = {
     "deblur-export": "edgedeblur.export.arguments",
     "deblur-quantize": "edgedeblur.quantize.cli",
+    "deblur-compress": "edgedeblur.export.compress.cli",
     "deblur-run": "edgedeblur.runtimes.cli",
     "deblur-bench": "edgedeblur.benchmarks.arguments",
     "deblur-train": "edgedeblur.models.training.cli",

@@ -59,6 +59,7 @@ def test_links_and_commands_exist():
 def test_commands_in_the_pages_are_real():
     from edgedeblur.benchmarks.arguments import build_parser as bench
     from edgedeblur.export.arguments import build_parser as export
+    from edgedeblur.export.compress.cli import build_parser as compress
     from edgedeblur.models.training.cli import build_parser as train
     from edgedeblur.quantize.cli import build_parser as quantize
     from edgedeblur.runtimes.cli import build_parser as run
@@ -66,11 +67,12 @@ def test_commands_in_the_pages_are_real():
     parsers = {
         "deblur-export": export(),
         "deblur-quantize": quantize(),
+        "deblur-compress": compress(),
         "deblur-run": run(),
         "deblur-bench": bench(),
         "deblur-train": train(),
     }
-    told = "\n".join(page.read_text() for page in PAGES)
+    told = "\n".join(page.read_text().replace("\\\n", " ") for page in PAGES)
     lines = [line.split("  #")[0].split() for line in told.splitlines() if "    deblur-" in line]
     assert len(lines) >= 20
     for words in lines:
