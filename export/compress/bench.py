@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ from ...runtimes.artifact import read_manifest
 from ...runtimes.registry import open_runner
 from ..api import export
 from ..build import Settings
+from ..rewrites.interleaved import interleaved_ms
 
-WARMUP_ROUNDS = 2
 # Speed does not depend on the ranges: few pictures are enough, and no quality is asked of a
 # network that was just sliced.
 _CALIBRATION_PICTURES, _ANY_DROP_DB = 2, 1000.0
@@ -69,20 +68,12 @@ class ExportBench:
     def times_ms(self, artifacts: Sequence[Path]) -> list[float]:
         """See `Bench`: first quartiles, since other work on a machine only ever adds time."""
         runners = [open_runner(path, threads=self.threads) for path in artifacts]
-        image = np.random.default_rng(0).uniform(-1, 1, (1, 3, *self.size)).astype(np.float32)
-        taken: list[list[float]] = [[] for _ in runners]
         try:
-            for number in range(WARMUP_ROUNDS + self.rounds):
-                for runner, times in zip(runners, taken, strict=True):
-                    runner.infer(image)  # untimed: the one before left its data in the caches
-                    start = time.perf_counter()
-                    runner.infer(image)
-                    if number >= WARMUP_ROUNDS:
-                        times.append((time.perf_counter() - start) * 1e3)
+            times = interleaved_ms(runners, self.size, rounds=self.rounds)
         finally:
             for runner in runners:
                 runner.close()
-        return [float(np.percentile(times, 25)) for times in taken]
+        return [float(np.percentile(taken, 25)) for taken in times]
 
 
 def _holds(artifact: Path, checkpoint: Path) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +24,13 @@ from ...runtimes.registry import open_runner, runtime_for
 from ..graph import ExportSpec
 from ..registry import Target
 from ..verify import ParityError
+from .interleaved import interleaved_ms
 from .rewrite import parse_steps
 from .tables import read_table, table_key
 
 if TYPE_CHECKING:
     from ...models.checkpoints.checkpoint import Checkpoint
 
-WARMUP_ROUNDS = 3
 # A candidate must be this many times faster than the unrewritten graph to be chosen.
 MIN_SPEEDUP = 1.02
 # Quantised candidates below this residual SNR are not chosen, if any candidate reaches it: at 20 dB
@@ -177,16 +176,8 @@ def choose_fastest(measured: Sequence[TimedCandidate]) -> TimedCandidate:
 def _time_candidates(
     paths: Mapping[str, Path], size: tuple[int, int], *, rounds: int, threads: int
 ) -> list[TimedCandidate]:
-    image = np.random.default_rng(0).uniform(-1, 1, (1, 3, *size)).astype(np.float32)
     runners: list[Runner] = [open_runner(path, threads=threads) for path in paths.values()]
-    times: list[list[float]] = [[] for _ in paths]
-    for number in range(WARMUP_ROUNDS + rounds):
-        for runner, taken in zip(runners, times, strict=True):
-            runner.infer(image)  # untimed: the previous candidate left its data in the caches
-            start = time.perf_counter()
-            runner.infer(image)
-            if number >= WARMUP_ROUNDS:
-                taken.append((time.perf_counter() - start) * 1e3)
+    times = interleaved_ms(runners, size, rounds=rounds)
     measured: list[TimedCandidate] = []
     for text, runner, taken in zip(paths, runners, times, strict=True):
         cost = runner.manifest.quantisation

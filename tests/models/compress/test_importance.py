@@ -5,7 +5,7 @@ import torch
 from edgedeblur.models.compress.groups import channel_map, groups_of
 from edgedeblur.models.compress.importance import norm_importance, taylor_importance
 
-from tests.models.compress.test_slicing import silence
+from tests.models.compress.test_slicing import scale, silence
 from tests.models.network.test_widths import NARROW, randomised
 
 
@@ -35,17 +35,6 @@ def test_importance_is_the_squared_derivative_of_a_gate(group):
                 values.append(float(loss(gated, blurry, sharp)))
         derivative = (values[0] - values[1]) / (2 * step)
         assert float(found[channel]) == pytest.approx(derivative**2, rel=1e-3, abs=1e-12)
-
-
-def scale(generator, mapping, group, channel, groups, factor):
-    state = generator.state_dict()
-    for name in mapping.consumers(group):
-        start = 0
-        for other in mapping.dimensions[name][1]:
-            if other == group:
-                break
-            start += groups[other]
-        state[name][:, start + channel] *= factor
 
 
 def test_channels_that_nothing_reads_have_no_importance():

@@ -75,6 +75,12 @@ def test_channels_that_nothing_reads_are_cut_without_a_trace(backbone, data):
 
 def silence(generator, mapping, group, dead, groups):
     """Set all weights that read the dead channels of a group to zero."""
+    for channel in dead:
+        scale(generator, mapping, group, channel, groups, 0)
+
+
+def scale(generator, mapping, group, channel, groups, factor):
+    """Scale all weights that read a channel of a group."""
     state = generator.state_dict()
     for name in mapping.consumers(group):
         start = 0
@@ -82,8 +88,7 @@ def silence(generator, mapping, group, dead, groups):
             if other == group:
                 break
             start += groups[other]
-        for channel in dead:
-            state[name][:, start + channel] = 0
+        state[name][:, start + channel] *= factor
 
 
 def test_a_block_whose_channels_all_go_is_left_out():
