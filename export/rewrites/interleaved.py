@@ -1,4 +1,4 @@
-"""Times several artifacts so that they can be compared: in rounds, each running all of them once."""
+"""Times several artifacts so that they can be compared: in rounds that run each of them once."""
 
 from __future__ import annotations
 

@@ -24,12 +24,15 @@ _EXPANSION, _LAST_BLOCK_CHANNELS, _LAST_CHANNELS = 6, 320, 1280
 class InvertedResidual(nn.Module):
     """1x1 expansion to ``hidden`` channels (0: none), depthwise 3x3, linear 1x1 projection.
 
-    The input is added where the shapes allow.
+    With ``add``, the input is added to the result. The paper adds it where the shapes allow, which
+    is in all blocks of a group but the first. Widths that happen to agree change nothing.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int, hidden: int) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, stride: int, hidden: int, *, add: bool
+    ) -> None:
         super().__init__()
-        self.add = stride == 1 and channels_in == channels_out
+        self.add = add
         layers: list[nn.Module] = []
         if hidden:
             layers += [*_conv_norm(channels_in, hidden, 1), nn.ReLU6(inplace=True)]
@@ -54,38 +57,30 @@ def mobilenetv2_features(count: int, widths: Widths = WIDTHS) -> nn.Sequential:
     stem, first, *_ = widths.streams
     layers: list[nn.Module] = [
         nn.Sequential(*_conv_norm(3, stem, 3, stride=2), nn.ReLU6(inplace=True)),
-        InvertedResidual(stem, first, 1, 0),
+        InvertedResidual(stem, first, 1, 0, add=False),
     ]
     hidden = iter(widths.hidden)
     channels_in = first
     for (repeats, stride), channels in zip(_GROUPS[1:], widths.streams[2:], strict=True):
         for repeat in range(repeats):
-            number = len(layers)
-            if number < _live_layers():
-                layers.append(_block(channels_in, channels, 1 if repeat else stride, next(hidden)))
-            else:  # stored, but after the last stage
-                wide = channels_in * _EXPANSION
-                layers.append(InvertedResidual(channels_in, channels, 1, wide))
+            # The last block of all is stored, but after the last stage: no record narrows it.
+            wide = next(hidden, channels_in * _EXPANSION)
+            layers.append(_block(channels_in, channels, 1 if repeat else stride, wide, repeat > 0))
             channels_in = channels
     wide = channels_in * _EXPANSION
-    layers.append(InvertedResidual(channels_in, _LAST_BLOCK_CHANNELS, 1, wide))
+    layers.append(InvertedResidual(channels_in, _LAST_BLOCK_CHANNELS, 1, wide, add=False))
     layers.append(
         nn.Sequential(*_conv_norm(_LAST_BLOCK_CHANNELS, _LAST_CHANNELS, 1), nn.ReLU6(inplace=True))
     )
     return nn.Sequential(*layers[:count])
 
 
-def _live_layers() -> int:
-    """The stem, the block without expansion, and those that a record gives a width."""
-    return 2 + len(WIDTHS.hidden)
-
-
-def _block(channels_in: int, channels_out: int, stride: int, hidden: int) -> nn.Module:
+def _block(channels_in: int, channels_out: int, stride: int, hidden: int, add: bool) -> nn.Module:
     if hidden:
-        return InvertedResidual(channels_in, channels_out, stride, hidden)
-    if stride != 1 or channels_in != channels_out:
+        return InvertedResidual(channels_in, channels_out, stride, hidden, add=add)
+    if not add:
         raise ValueError(
-            f"widths: a block from {channels_in} to {channels_out} channels with stride {stride} "
+            f"widths: the block from {channels_in} to {channels_out} channels with stride {stride} "
             "cannot be left out; only one that adds its input to its output can"
         )
     return nn.Identity()

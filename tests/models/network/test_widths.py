@@ -22,6 +22,7 @@ from edgedeblur.models.network.widths import Widths, backbone_of, network_key, w
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from torch import nn
 
 DEFAULT = get_backbone("mobilenet_dsc").widths
 NARROW = Widths(
@@ -183,6 +184,15 @@ def test_a_block_that_changes_the_shape_cannot_be_left_out():
     hidden = (0, *NARROW.hidden[1:])
     with pytest.raises(ValueError, match="cannot be left out"):
         build_generator("mobilenet", widths=dataclasses.replace(NARROW, hidden=hidden))
+
+
+def test_widths_that_happen_to_agree_add_no_identity():
+    agreeing = dataclasses.replace(NARROW, streams=(8, 8, 12, 16, 20, 20, 28))
+    for record in (NARROW, agreeing, DEFAULT):
+        features = build_generator("mobilenet", widths=record).fpn.features
+        adding = [i for i, layer in enumerate(features) if getattr(layer, "add", False)]
+        identities = [i for i, layer in enumerate(features) if isinstance(layer, nn.Identity)]
+        assert sorted(adding + identities) == [3, 5, 6, 8, 9, 10, 12, 13, 15]
 
 
 def test_a_checkpoint_in_the_wrong_record_is_refused(tmp_path):
