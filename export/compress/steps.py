@@ -22,9 +22,12 @@ from ...models.network.generator import Generator
 from ...models.network.widths import Widths
 from ...models.training.validate import evaluate
 from ...quantize.search.results_cache import ResultsCache
-from ...runtimes.files import replacing
+from ...runtimes.files import check_folder_writable, replacing
 from ...runtimes.machine import machine
-from ..registry import get_target
+from ...runtimes.optional import require
+from ...runtimes.registry import runtime_for
+from ...runtimes.sdk_errors import suppress_output
+from ..registry import Target, get_target
 from . import training
 from .bench import Bench
 from .settings import Compression
@@ -42,18 +45,24 @@ class Steps:
         force: Start anew, whatever the folder holds.
 
     Raises:
-        FileNotFoundError, ValueError: no such checkpoint; or the folder holds another run.
+        FileNotFoundError, ValueError: no such checkpoint; the folder holds another run; or a target
+            that cannot be timed here.
+        MissingDependencyError: the target's packages are not installed.
+        OSError: the folder cannot be written.
     """
 
     def __init__(self, wanted: Compression, bench: Bench, log: Log, *, force: bool = False) -> None:
         self.wanted, self.bench, self.log = wanted, bench, log
         self.source: Checkpoint = load_checkpoint(wanted.checkpoint)
         self.generator = generator_from(self.source, norm="frozen")
+        target = get_target(wanted.target)
+        if wanted.budget.timed:
+            _check_timed(target)
         self.folder = wanted.output
-        self.folder.mkdir(parents=True, exist_ok=True)
+        check_folder_writable(self.folder)
         header = {**wanted.header(self.source.sha256), "machine": machine()}
         self.cache = ResultsCache(self.folder / "run.json", header, force=force)
-        self.suffix = get_target(wanted.target).suffix
+        self.suffix = target.suffix
 
     def importance(self) -> Importance:
         """Taylor importance on crops; from the weights' norms where there are none."""
@@ -149,6 +158,23 @@ class Steps:
         if not training.finished(code):
             raise InterruptedError(code)
         return generator_from(load_checkpoint(str(found)))
+
+
+def _check_timed(target: Target) -> None:
+    """Refuse targets that cannot be built or timed here, before minutes of work.
+
+    Raises:
+        MissingDependencyError: a package is not installed.
+        ValueError: the runtime is only emulated on this machine.
+    """
+    for module in (*target.build_modules, *target.run_modules):
+        with suppress_output():  # some print a banner on import
+            require(module, extra=target.extra)
+    if runtime_for(Path(f"net{target.suffix}")).runner.emulated:
+        raise ValueError(
+            f"{target.name} cannot be timed on this machine, which only emulates it; give "
+            "--budget-macs, or another --target"
+        )
 
 
 def digest(widths: Widths) -> str:

@@ -252,3 +252,17 @@ def test_usage_errors(whole, tmp_path, capsys, options, words):
         main(["--checkpoint", str(whole), "-o", str(tmp_path), *options])
     assert caught.value.code == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_target_that_is_only_emulated_cannot_be_timed(whole, tmp_path):
+    asked = wanted(whole, tmp_path, target="coreml-fp16")
+    with pytest.raises(ValueError, match="coreml-fp16 cannot be timed on this machine"):
+        Steps(asked, CountingBench(), lambda _: None)
+
+
+def test_a_folder_that_is_a_file_is_refused_before_any_work(whole, tmp_path, capsys):
+    (tmp_path / "run").write_text("mine")
+    command = ["--checkpoint", str(whole), "--budget-macs", "1e6", "--steps", "0"]
+    assert main([*command, "-o", str(tmp_path / "run")]) == 1
+    assert "run" in capsys.readouterr().err
+    assert (tmp_path / "run").read_text() == "mine"
