@@ -135,16 +135,19 @@ class Steps:
             InterruptedError: a signal ended the training; its argument is the exit code.
         """
         stem = digest(widths)
+        steps = self.wanted.trial_steps if self.wanted.steps else 0
 
         def measure() -> dict[str, float]:
             start = self.folder / "trials" / f"{stem}.safetensors"
             save_checkpoint(self.sliced(widths, importance), start, norm="frozen")
-            steps = self.wanted.trial_steps if self.wanted.steps else 0
             if steps:
                 self.log(f"trying {name} for {steps} steps")
             return self.gains(self.trained(start, self.folder / "trials" / stem, steps))
 
-        return self.cache.get(f"trial {stem}", measure)
+        pictures = (
+            f"{self.wanted.val_sharp} {self.wanted.val_pairs}"  # may change from call to call
+        )
+        return self.cache.get(f"trial {stem}, {steps} steps, {pictures}", measure)
 
     def trained(self, start: Path, folder: Path, steps: int) -> Generator:
         """A sliced checkpoint after ``steps`` steps of distillation.
