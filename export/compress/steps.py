@@ -144,9 +144,7 @@ class Steps:
                 self.log(f"trying {name} for {steps} steps")
             return self.gains(self.trained(start, self.folder / "trials" / stem, steps))
 
-        pictures = (
-            f"{self.wanted.val_sharp} {self.wanted.val_pairs}"  # may change from call to call
-        )
+        pictures = f"{self.wanted.val_sharp} {self.wanted.val_pairs}"  # may change
         return self.cache.get(f"trial {stem}, {steps} steps, {pictures}", measure)
 
     def trained(self, start: Path, folder: Path, steps: int) -> Generator:
