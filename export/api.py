@@ -44,7 +44,7 @@ def export(
         checkpoint: A file, the name of a network whose weights ship (``zoo:<network>`` without
             its prefix, as ``mobilenet_dsc``), ``released``, or what `load_checkpoint` gave.
         target: ``onnx-fp32``, ``tflite-int8``, ...; ``deblur-export --list`` names all.
-        size: (height, width) in pixels, multiples of 32.
+        size: (height, width) in pixels, multiples of what the network says.
         output: The artifact's file, or a folder that gets ``<network>_<target>_<size>``.
         dynamic: Leave height and width free, where the format can.
         options: The format's own options by name, such as ``{"io": "tensor"}``; text is read as
@@ -54,8 +54,8 @@ def export(
 
     Raises:
         FileNotFoundError: no such checkpoint or calibration folder.
-        ValueError: unknown target or option; a size that is no multiple of 32; a checkpoint that
-            is none; or an artifact too far from PyTorch, which is then not kept.
+        ValueError: unknown target or option; a size that does not suit the network; a checkpoint
+            that is none; or an artifact too far from PyTorch, which is then not kept.
         FileExistsError: the artifact is there already and ``settings.force`` is not set.
         MissingDependencyError: a package is missing; the message names the extra.
     """
@@ -68,6 +68,7 @@ def export(
     values = _option_values(chosen, options or {})
     spec = ExportSpec(chosen.name, checked_size(*size), dynamic=dynamic, options=values)
     weights = _loaded(checkpoint)
+    weights.described.check_size(*size)
     path = output_path(Path(output), chosen, weights.network, size, dynamic=dynamic)
     manifest = job_builder(weights, settings or Settings())(Job(chosen, spec, path), log)
     return Exported(path, manifest)

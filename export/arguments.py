@@ -14,8 +14,6 @@ from ..runtimes.discovery.entry_points import DuplicateNameError
 from .options import add_format_options
 from .registry import Target, get_target, targets
 
-MULTIPLE = 32
-
 
 def build_parser() -> argparse.ArgumentParser:
     """All options; the choices come from the registries.
@@ -70,18 +68,18 @@ def _add_what(group: Group) -> None:
     add(
         "--checkpoint",
         metavar="FILE|zoo:NAME|released",
-        help="weights (.safetensors, .h5, .pth); 'released' downloads DeblurGAN-v2's "
-        "fpn_mobilenet.h5 (default: the ones shipped for --backbone)",
+        help="weights (.safetensors, .h5, .pth); 'released' downloads what DeblurGAN-v2 published "
+        "for --backbone (default: the ones shipped for --backbone)",
     )
     add(
         "--size",
         type=parse_size,
         action="append",
         metavar="HxW",
-        help="height x width in pixels, multiples of 32; repeat for more (default: 736x1280, a "
-        "padded 720p frame)",
+        help="height x width in pixels, multiples of what the network halves to (32 for the "
+        "pyramids); repeat for more (default: 736x1280, a padded 720p frame)",
     )
-    add("--dynamic", action="store_true", help="leave height and width free (multiples of 32)")
+    add("--dynamic", action="store_true", help="leave height and width free")
     add(
         "--norm",
         choices=("frozen", "live"),
@@ -180,7 +178,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """``736x1280`` -> (736, 1280): height, width.
 
     Raises:
-        argparse.ArgumentTypeError: not that form, not multiples of 32, zero, or too large.
+        argparse.ArgumentTypeError: not that form, zero, or too large.
     """
     match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", text.strip())
     if match is None:
@@ -192,19 +190,14 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def checked_size(height: int, width: int) -> tuple[int, int]:
-    """The size itself.
+    """The size itself. Whether it suits a network is that network's to say.
 
     Raises:
-        ValueError: not multiples of 32, zero, or too large.
+        ValueError: zero, or too large.
     """
     text = f"{height}x{width}"
     if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
-        raise ValueError(f"{text}: sides go from {MULTIPLE} to {MAX_SIDE} pixels")
-    if height % MULTIPLE or width % MULTIPLE:
-        up = "x".join(str(-(-side // MULTIPLE) * MULTIPLE) for side in (height, width))
-        raise ValueError(
-            f"{text}: both sides must be multiples of {MULTIPLE}; the next larger is {up}"
-        )
+        raise ValueError(f"{text}: sides go from 1 to {MAX_SIDE} pixels")
     return height, width
 
 

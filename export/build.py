@@ -59,7 +59,7 @@ def job_builder(checkpoint: Checkpoint, settings: Settings) -> Callable[[Job, Lo
     prepared = dataclasses.replace(prepared, reference=CachingNetwork(prepared.reference))
 
     def build(job: Job, log: LogStep) -> Manifest:
-        check_norm_size(norm, job.spec.size)
+        check_norm_size(checkpoint.described, norm, job.spec.size)
         spec = with_quantisation_plan(job.spec, job.target, checkpoint, settings, log)
         rewrites = rewrite_steps(settings.rewrite, job.target, checkpoint.key, norm)
         manifest = produce(job.target, checkpoint, spec, job.output, norm=norm, rewrites=rewrites,

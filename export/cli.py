@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..models.network.registry import backbone_names, get_network
 from ..runtimes.command_line.console import DONE, console, print_json, progress_bar, run_command
 from .arguments import build_parser
 from .batch import Job, export_batch, report
@@ -25,6 +26,7 @@ from .summary import list_operators, list_targets, print_summary, print_tuning
 
 if TYPE_CHECKING:
     from ..models.checkpoints.checkpoint import Checkpoint
+    from ..models.network.network import Network
     from ..runtimes.artifact import Manifest
 
 
@@ -50,11 +52,23 @@ def work(arguments: argparse.Namespace) -> int:
     if arguments.tune and len(chosen) * len(sizes) > 1:
         build_parser().error("--tune takes one --target and one --size")
     options = _target_options(chosen, arguments)
+    if arguments.backbone in backbone_names():
+        _check_sizes(get_network(arguments.backbone), sizes)
     threads, checkpoint = _load_checkpoint(arguments)
+    _check_sizes(checkpoint.described, sizes)
     jobs = _make_jobs(chosen, sizes, options, checkpoint, arguments)
     if arguments.tune:
         return run_tuning(arguments, checkpoint, jobs[0], threads)
     return export(arguments, checkpoint, jobs, threads)
+
+
+def _check_sizes(network: Network, sizes: Sequence[tuple[int, int]]) -> None:
+    """A usage error ends the program where a size does not suit the network."""
+    for size in sizes:
+        try:
+            network.check_size(*size)
+        except ValueError as error:
+            build_parser().error(str(error))
 
 
 def _target_options(
@@ -115,7 +129,7 @@ def _load_checkpoint(arguments: argparse.Namespace) -> tuple[int, Checkpoint]:
     require("torch", extra="export").set_num_threads(threads)
     source = arguments.checkpoint or default_source(arguments.backbone)
     with progress_bar(f"fetching {source}", enabled=source == "released") as progress:
-        resolve_source(source, progress=progress)
+        resolve_source(source, backbone=arguments.backbone, progress=progress)
     return threads, load_checkpoint(source, backbone=arguments.backbone)
 
 

@@ -42,8 +42,10 @@ class ExportSpec:
 
     Attributes:
         target: Name of the target.
-        size: (height, width) in pixels, multiples of 32; with ``dynamic`` the size to trace at.
+        size: (height, width) in pixels, which suit the network; with ``dynamic`` the size to
+            trace at.
         dynamic: Whether height and width are dynamic.
+        smallest_side: The smallest side that the network takes, in pixels; `produce` sets it.
         embed: Metadata to store inside the artifact, by key.
         quantise: The quantisation plan, for quantised targets.
         options: Values of the target's own options, by `Option.key`.
@@ -53,6 +55,7 @@ class ExportSpec:
     target: str
     size: tuple[int, int]
     dynamic: bool = False
+    smallest_side: int = 32
     embed: dict[str, str] = field(default_factory=dict)
     quantise: QuantPlan | None = None
     options: dict[str, Any] = field(default_factory=dict)

@@ -8,9 +8,10 @@ import hashlib
 from torch import Tensor, nn
 
 from ..models.checkpoints.checkpoint import Checkpoint, generator_from
-from ..models.network.generator import SIZE_MULTIPLE, Generator
+from ..models.network.generator import Generator
+from ..models.network.network import Network
 from ..models.network.norm import decompose_live_norms, fold_norms
-from ..models.network.registry import get_backbone
+from ..models.network.registry import get_network
 from .graph import Graph
 
 
@@ -31,16 +32,21 @@ def prepare(checkpoint: Checkpoint, *, norm: str) -> Graph:
     return Graph(module, reference, checkpoint, norm)
 
 
-def check_norm_size(norm: str, size: tuple[int, int]) -> None:
-    """Refuse live norms at a size where the smallest maps are one pixel.
+def check_norm_size(network: Network, norm: str, size: tuple[int, int]) -> None:
+    """Refuse live norms where there are none, or at a size where the smallest maps are one pixel.
 
     Raises:
-        ValueError: live norms at 32x32, where the pyramid's last maps are a single pixel.
+        ValueError: live norms of a network without norms; or at 32x32, where the pyramid's last
+            maps are a single pixel.
     """
-    if norm == "live" and size == (SIZE_MULTIPLE, SIZE_MULTIPLE):
+    side = network.smallest_side
+    if norm == "live" and not network.norms:
+        raise ValueError(f"{network.name} has no norms; leave out --norm live")
+    if norm == "live" and network.single_pixel_maps and size == (side, side):
         raise ValueError(
-            "--norm live cannot be used at 32x32: the pyramid's smallest maps are one pixel there, "
-            "which has no variance; use a larger --size (32x64 is enough) or --norm frozen"
+            f"--norm live cannot be used at {side}x{side}: the network's smallest maps are one "
+            f"pixel there, which has no variance; use a larger --size ({side}x{2 * side} is "
+            "enough) or --norm frozen"
         )
 
 
@@ -54,10 +60,13 @@ def norm_warning(norm: str, trained: str) -> str:
 
 
 def drop_unused_features(generator: Generator) -> Generator:
-    """A copy without the backbone layers after the last pyramid stage (1.2 M parameters)."""
+    """A copy without the layers that released files store and inference never touches."""
     trimmed = copy.deepcopy(generator)
-    live = get_backbone(generator.backbone).live_features
-    trimmed.fpn.features = trimmed.fpn.features[:live]
+    stored = dict(trimmed.named_modules())
+    for layer in get_network(generator.backbone).dead:
+        parent, _, name = layer.removesuffix(".").rpartition(".")
+        if layer.removesuffix(".") in stored:
+            delattr(stored[parent], name)
     return trimmed
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..models.network.counting import conv_macs
-from ..models.network.generator import SIZE_MULTIPLE
 from ..models.network.receptive_field import receptive_radius_px
 from ..runtimes.artifact import (
     Calibration,
@@ -108,7 +107,9 @@ def _convert_and_verify(
 ) -> Manifest:
     """Write the artifact to ``path`` and verify it; returns its manifest, not yet written."""
     draft = draft_manifest(target, graph, spec)
-    spec = dataclasses.replace(spec, embed={EMBED_KEY: json.dumps(draft.to_dict())}, log=log)
+    smallest = graph.checkpoint.described.smallest_side
+    embed = {EMBED_KEY: json.dumps(draft.to_dict())}
+    spec = dataclasses.replace(spec, embed=embed, smallest_side=smallest, log=log)
     log(f"converting to {target.name}")
     converted = target.convert(graph, spec, path) or Converted()
     manifest = dataclasses.replace(
@@ -137,7 +138,7 @@ def draft_manifest(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
         norm=graph.norm,
         input=input_spec,
         output=output_spec,
-        size_multiple=SIZE_MULTIPLE,
+        size_multiple=checkpoint.size_multiple,
         receptive_radius_px=(
             receptive_radius_px(checkpoint.backbone, checkpoint.widths)
             if graph.norm == "frozen"
@@ -187,11 +188,10 @@ def _verify(
     threads: int,
     converted: Converted,
 ) -> Manifest:
-    samples = load_sample_inputs(
-        spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=PARITY_PICTURES
-    )
+    multiple = manifest.size_multiple
+    samples = load_sample_inputs(spec.size, multiple, dynamic=spec.dynamic, count=PARITY_PICTURES)
     for size in manifest.input.sizes[1:]:  # an artifact with several sizes is run at each
-        samples += load_sample_inputs(size, SIZE_MULTIPLE, dynamic=False, count=1)
+        samples += load_sample_inputs(size, multiple, dynamic=False, count=1)
     with _open_runner(path, manifest, threads, converted) as runner:
         stand_in = converted.stand_in
         parity = measure_parity(
@@ -228,8 +228,9 @@ def freezing_psnr_db(graph: Graph, spec: ExportSpec) -> float:
 
     live = generator_from(graph.checkpoint, norm="live")
     values: list[float] = []
+    multiple = graph.checkpoint.size_multiple
     for sample in load_sample_inputs(
-        spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=PARITY_PICTURES
+        spec.size, multiple, dynamic=spec.dynamic, count=PARITY_PICTURES
     ):
         frozen_output = run_reference(graph.reference, sample.image)
         live_output = run_reference(live, sample.image)

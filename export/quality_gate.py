@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from ..models.network.generator import SIZE_MULTIPLE
 from ..quantize.pipeline import CalibrationStability, QuantisedOnnx, QuantPlan, stability_db
 from ..quantize.quality_drop import QualityDrop, float_outputs, measure_drop
 from ..quantize.search.sensitivity import most_sensitive_layers
@@ -40,14 +39,15 @@ def with_quality_drop(
     plan = spec.quantise
     assert plan is not None
     plan.log("measuring the quality drop on pictures with a sharp reference")
-    samples = load_sample_inputs(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic)
+    multiple = manifest.size_multiple
+    samples = load_sample_inputs(spec.size, multiple, dynamic=spec.dynamic)
     floats = float_outputs(
         lambda image: round_to_output(run_reference(graph.reference, image), manifest.output),
         samples,
     )
     drop = measure_drop(runner.infer, floats, samples)
     if drop.psnr_drop_db > plan.max_drop_db:
-        raise QualityDropError(_drop_message(drop, quantised, plan, spec))
+        raise QualityDropError(_drop_message(drop, quantised, plan, spec, multiple))
     if isinstance(quantised, CalibrationStability):
         stability = quantised.stability_db
     else:
@@ -69,6 +69,7 @@ def _drop_message(
     quantised: QuantisedOnnx | CalibrationStability,
     plan: QuantPlan,
     spec: ExportSpec,
+    multiple: int,
 ) -> str:
     lost = (
         f"{spec.target} loses {drop.psnr_drop_db:.3f} dB against sharp pictures; "
@@ -81,7 +82,7 @@ def _drop_message(
             "'keep'), or use --recipe weight_only_w8_perchannel; nothing was written"
         )
     plan.log("drop too large; looking for the most sensitive layers")
-    samples = load_sample_inputs(spec.size, SIZE_MULTIPLE, dynamic=spec.dynamic, count=2)
+    samples = load_sample_inputs(spec.size, multiple, dynamic=spec.dynamic, count=2)
     sensitive = ", ".join(
         f"{layer} ({gain:+.2f} dB of residual SNR in float)"
         for layer, gain in most_sensitive_layers(quantised, plan, samples, count=3)

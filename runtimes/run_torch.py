@@ -84,7 +84,6 @@ def open_reference(
 def _manifest_of(path: Path, *, norm: str | None, size: tuple[int, int] | None) -> Manifest:
     require("torch", extra="torch")
     from ..models.checkpoints.checkpoint import load_checkpoint
-    from ..models.network.generator import SIZE_MULTIPLE
     from ..models.network.receptive_field import receptive_radius_px
 
     checkpoint = load_checkpoint(str(path))
@@ -102,7 +101,7 @@ def _manifest_of(path: Path, *, norm: str | None, size: tuple[int, int] | None) 
         norm=norm,
         input=TensorSpec("image", shape, "float32"),
         output=TensorSpec("deblurred", shape, "float32"),
-        size_multiple=SIZE_MULTIPLE,
+        size_multiple=checkpoint.size_multiple,
         receptive_radius_px=(
             receptive_radius_px(checkpoint.backbone, checkpoint.widths)
             if norm == "frozen"

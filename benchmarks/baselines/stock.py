@@ -110,7 +110,6 @@ def _write_tflite(generator: nn.Module, size: tuple[int, int], target: Path) -> 
 def _manifest(
     path: Path, size: tuple[int, int], loaded: Checkpoint, info: CheckpointInfo
 ) -> Manifest:
-    from ...models.network.generator import SIZE_MULTIPLE
     from ...models.network.receptive_field import receptive_radius_px
 
     return Manifest(
@@ -122,7 +121,7 @@ def _manifest(
         norm="frozen",
         input=TensorSpec(_INPUTS[path.suffix], (1, 3, *size), "float32"),
         output=TensorSpec("deblurred", (1, 3, *size), "float32"),
-        size_multiple=SIZE_MULTIPLE,
+        size_multiple=loaded.size_multiple,
         receptive_radius_px=receptive_radius_px(loaded.backbone, loaded.widths),
         params=0,  # counted from the graph where they are shown
         macs=None,

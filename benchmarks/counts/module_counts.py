@@ -88,7 +88,8 @@ def count_checkpoint(path: Path, size: tuple[int, int], *, norm: str) -> Counts:
         checkpoint.backbone, decoder_norm=checkpoint.decoder_norm, widths=checkpoint.widths
     )
     set_norm_mode(generator, norm)
-    return count_module(generator, size, backbone=generator.fpn.features)
+    backbone = checkpoint.described.backbone_of(generator)
+    return count_module(generator, size, backbone=backbone)
 
 
 def _operation_counter() -> tuple[Any, dict[str, int], list[bool]]:

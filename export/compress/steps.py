@@ -19,6 +19,7 @@ from ...models.compress.importance import Importance, norm_importance, taylor_im
 from ...models.compress.search import kept_channels
 from ...models.compress.slicing import slice_generator
 from ...models.network.generator import Generator
+from ...models.network.pyramid import PyramidGenerator
 from ...models.network.widths import Widths
 from ...models.training.validate import evaluate
 from ...quantize.search.results_cache import ResultsCache
@@ -54,7 +55,13 @@ class Steps:
     def __init__(self, wanted: Compression, bench: Bench, log: Log, *, force: bool = False) -> None:
         self.wanted, self.bench, self.log = wanted, bench, log
         self.source: Checkpoint = load_checkpoint(wanted.checkpoint)
-        self.generator = generator_from(self.source, norm="frozen")
+        generator = generator_from(self.source, norm="frozen")
+        if not isinstance(generator, PyramidGenerator):
+            raise ValueError(
+                f"{wanted.checkpoint}: {self.source.backbone} has layers of one width each; "
+                "only pyramids become narrower"
+            )
+        self.generator = generator
         target = get_target(wanted.target)
         if wanted.budget.timed:
             _check_timed(target)

@@ -1,6 +1,6 @@
 """Exact rewrites of the prepared network: the same function with less arithmetic or traffic.
 
-Each rewrite is a function on one `FusionPoint` of a `RewritableGenerator`; all are exact up to
+Each rewrite is a function on one `FusionPoint` of a `Fused` network; all are exact up to
 float32 rounding. Which of them are faster differs per runtime: see `tune`.
 """
 
@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from ...models.network.convolution import SeparableConv
+from ...models.network.fusion_points import FUSION_POINTS, Branch, Fused, FusionPoint
 from ..graph import Graph
-from .fusion_points import FUSION_POINTS, Branch, FusionPoint, RewritableGenerator
 from .kernels import PhaseConv, conv_from, dense_kernel, transposed_conv
 
 Rewrite = Callable[[FusionPoint], bool]
@@ -43,14 +43,19 @@ def apply_rewrites(graph: Graph, steps: Sequence[Step]) -> Graph:
     """The graph with the steps applied in order.
 
     Raises:
-        ValueError: norms are live (a norm sits between the convolution and the next operation), or
-            a step does not apply at a fusion point it names.
+        ValueError: the network has no fusion points, norms are live (a norm sits between the
+            convolution and the next operation), or a step does not apply at a fusion point it
+            names.
     """
     if not steps:
         return graph
+    with_fusion_points = graph.checkpoint.described.fusion_points
+    if with_fusion_points is None:
+        name = graph.checkpoint.backbone
+        raise ValueError(f"{name} has no fusion points to rewrite; use --rewrite none")
     if graph.norm != "frozen":
         raise ValueError("rewrites need frozen norms; use --norm frozen or --rewrite none")
-    module = RewritableGenerator(graph.module).eval()  # pyright: ignore[reportArgumentType]
+    module = with_fusion_points(graph.module).eval()
     done = [step for step in steps if _apply_step(module, step)]
     for parameter in module.parameters():
         parameter.requires_grad = False
@@ -204,7 +209,7 @@ ALL = (
 )
 
 
-def _apply_step(module: RewritableGenerator, step: Step) -> bool:
+def _apply_step(module: Fused, step: Step) -> bool:
     """Whether the step changed anything.
 
     Raises:

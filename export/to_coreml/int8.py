@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...models.network.generator import SIZE_MULTIPLE
 from ...quantize.pipeline import CalibrationStability, QuantPlan, merge_halves
 from ...quantize.ptq.coreml_layers import Layer, check_recipe, convolutions, int8_layers
 from ...quantize.ptq.coreml_program import quantise, with_biases, with_corrected_biases
@@ -110,7 +109,8 @@ def _stability_db(
     if halves is None or no_ranges or len(plan.calibration.crops) < 2:
         return None
     plan.log("comparing the two halves of the calibration pictures")
-    samples = load_sample_inputs(spec.size, SIZE_MULTIPLE, dynamic=False, count=PARITY_PICTURES)
+    multiple = graph.checkpoint.size_multiple
+    samples = load_sample_inputs(spec.size, multiple, dynamic=False, count=PARITY_PICTURES)
     floats = float_outputs(lambda image: run_reference(graph.reference, image), samples)
     drops: list[float] = []
     for stats in halves:

@@ -26,6 +26,8 @@ def to_model(graph: Graph, spec: ExportSpec) -> Any:  # noqa: ANN401 - coremltoo
     from .io_types import trace
 
     ct = coremltools()
+    for size in sizes(spec):
+        graph.checkpoint.described.check_size(*size)
     pictures = has_image_io(spec)
     shape: Any = (1, 3, *spec.size)
     if len(sizes(spec)) > 1:

@@ -48,7 +48,7 @@ def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
 
 
 def size_list(text: str) -> str:
-    """``256x256,736x1280``, checked; stays text, as the manifest records it.
+    """``256x256,736x1280``, in that form; stays text, as the manifest records it.
 
     Raises:
         argparse.ArgumentTypeError: as `arguments.parse_size`.

@@ -38,7 +38,7 @@ def to_half(model: ModelProto) -> ModelProto:
     level. The picture is added unrounded.
 
     Raises:
-        ValueError: no tanh in the graph, or a weight out of float16's range.
+        ValueError: a weight out of float16's range.
     """
     model = copy.deepcopy(model)
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
@@ -49,15 +49,16 @@ def to_half(model: ModelProto) -> ModelProto:
 def float_tail(model: ModelProto) -> set[str]:
     """Outputs of the nodes from the last tanh on: tanh, residual add, clamp.
 
-    Raises:
-        ValueError: the graph has no tanh.
+    Of those after the last convolution, where no tanh follows it.
     """
     outputs: set[str] = set()
     for node in reversed(model.graph.node):
+        if node.op_type in ("Conv", "ConvTranspose"):
+            break
         outputs.add(node.output[0])
         if node.op_type == "Tanh":
-            return outputs
-    raise ValueError("the traced network has no tanh: not a DeblurGAN-v2 generator")
+            break
+    return outputs
 
 
 def _raise_opset(model: ModelProto) -> None:

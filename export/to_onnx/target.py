@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 # 18 is what torch.onnx.export writes natively; every runtime we target reads it.
 OPSET = 18
-MULTIPLE = 32
 INT8_TOLERANCE_DB = 35.0  # on every picture; the drop against sharp pictures has its own gate
-_MAX_SIDE_32NDS = 1024  # upper bound that torch.export needs for a dynamic side
+_MAX_SIDE = 32768  # torch.export needs an upper bound of a dynamic side
 
 
 def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> None:
@@ -71,11 +70,15 @@ def to_model(graph: Graph, spec: ExportSpec) -> ModelProto:
     height, width = spec.size
     shapes: Any = None
     if spec.dynamic:
-        rows = torch.export.Dim("height_32nds", min=1, max=_MAX_SIDE_32NDS)
-        columns = torch.export.Dim("width_32nds", min=1, max=_MAX_SIDE_32NDS)
-        shapes = {INPUT_NAME: {2: MULTIPLE * rows, 3: MULTIPLE * columns}}
-        # torch.export specialises on sides that are equal, or 1 after /32.
-        height, width = 3 * MULTIPLE, 4 * MULTIPLE
+        network = graph.checkpoint.described
+        step, least = network.size_multiple, network.smallest_side // network.size_multiple
+        rows, columns = (
+            torch.export.Dim(f"{side}_{step}ths", min=least, max=_MAX_SIDE // step)
+            for side in ("height", "width")
+        )
+        shapes = {INPUT_NAME: {2: step * rows, 3: step * columns}}
+        # torch.export specialises on sides that are equal, or 1 after the division.
+        height, width = (least + 2) * step, (least + 3) * step
     with _silence_exporters():
         program = torch.onnx.export(
             graph.module,

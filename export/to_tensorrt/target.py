@@ -149,7 +149,11 @@ def profile_shapes(spec: ExportSpec) -> Shapes | None:
         return None
     least, best, largest = spec.size, spec.size, spec.size
     if spec.dynamic:
-        least, best, largest = sizes or ((32, 32), spec.size, spec.size)
+        least, best, largest = sizes or (
+            (spec.smallest_side, spec.smallest_side),
+            spec.size,
+            spec.size,
+        )
     if any(not a <= b <= c for a, b, c in zip(least, best, largest, strict=True)):
         raise ValueError("--profile is MIN,OPT,MAX; each size is at least the one before")
     layout = io_tensors(spec)[0].layout

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..network.registry import backbone_names, build_generator, get_backbone
+from ..network.registry import backbone_names, build_generator, get_network, networks
 from ..network.widths import Widths, network_key
 from .files import read_tensors, shown
 from .header import check_header, stored_widths, widths_header
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..network.generator import Generator
+    from ..network.network import Network
 
 _WRAPPER = "module."  # nn.DataParallel's prefix
-# Released files have no header; any other backbone's name stands in the header.
-_KNOWN_BY_TENSORS = ("mobilenet", "mobilenet_dsc")
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,16 @@ class Checkpoint:
 
     Attributes:
         backbone: Found from the names of the tensors, or from the header.
-        decoder_norm: ``batch`` or ``instance``, found from the names of the tensors.
+        decoder_norm: ``batch`` or ``instance``, found from the names of the tensors; ``none`` for
+            networks without norms.
         norm: The mode the weights were trained for: ``frozen`` or ``live``.
         state: Name -> dense CPU tensor, float32 (int64 for ``num_batches_tracked``), copied from
             the file; aliases and wrapper prefixes removed.
         sha256: Of the file as read.
         source: ``zoo:<network>``, ``released``, or the file's path.
         metadata: Text stored in a ``.safetensors`` header; empty for other formats.
-        widths: The architecture record, from the header; the backbone's default without one.
+        widths: The architecture record, from the header; the backbone's default without one. None
+            for networks of one form.
     """
 
     backbone: str
@@ -59,9 +60,21 @@ class Checkpoint:
     widths: Widths | None = None
 
     @property
+    def described(self) -> Network:
+        """What the tools must know of the network."""
+        return get_network(self.backbone)
+
+    @property
+    def size_multiple(self) -> int:
+        """Sides of pictures are multiples of this, in pixels."""
+        return self.described.size_multiple
+
+    @property
     def key(self) -> str:
         """What choices that were tuned for this network are stored under."""
-        default = get_backbone(self.backbone).widths
+        default = self.described.widths
+        if default is None:
+            return self.backbone
         return network_key(self.backbone, self.widths or default, default)
 
     @property
@@ -72,15 +85,16 @@ class Checkpoint:
     @property
     def dead_features(self) -> bool:
         """Whether the backbone's unused layers are stored."""
-        first_dead = get_backbone(self.backbone).live_features
-        return any(name.startswith(f"fpn.features.{first_dead}.") for name in self.state)
+        network = self.described
+        return any(network.is_dead(name) for name in self.state)
 
 
 def load_checkpoint(source: str, *, backbone: str | None = None) -> Checkpoint:
     """Read a checkpoint and check that it is one of our networks, complete and finite.
 
     Args:
-        source: A path, ``zoo:<network>``, or ``released`` (downloads ``fpn_mobilenet.h5``).
+        source: A path, ``zoo:<network>``, or ``released`` (downloads what was released for the
+            backbone, ``fpn_mobilenet.h5`` without one).
         backbone: The expected backbone, or a network of the zoo; None for any.
 
     Raises:
@@ -90,12 +104,13 @@ def load_checkpoint(source: str, *, backbone: str | None = None) -> Checkpoint:
             integers, ...), with NaN, with negative variances, or with a header that
             contradicts the tensors.
     """
-    path = resolve_source(source)
+    path = resolve_source(source, backbone=backbone)
     state, metadata = read_tensors(path)
     state = _without_wrapper_names(state)
-    found = _recognise(state, metadata, path)
-    decoder_norm = "batch" if "fpn.td1.1.weight" in state else "instance"
-    norm = metadata.get("norm", "frozen" if decoder_norm == "batch" else "live")
+    network = _recognise(state, metadata, path)
+    found, state = network.name, network.renamed(state)
+    decoder_norm = network.decoder_norm(state)
+    norm = metadata.get("norm", "live" if decoder_norm == "instance" else "frozen")
     check_header(metadata, {"backbone": found, "decoder_norm": decoder_norm}, norm, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     widths = stored_widths(metadata, found, path)
@@ -168,26 +183,25 @@ def save_checkpoint(
 
 
 def _without_wrapper_names(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove DataParallel's prefix and the aliases (``fpn.encK.*``) of backbone layers."""
+    """Remove DataParallel's prefix."""
     names = [str(name) for name in state]
     prefix = _WRAPPER if names and all(name.startswith(_WRAPPER) for name in names) else ""
-    plain = {str(name)[len(prefix) :]: tensor for name, tensor in state.items()}
-    return {name: t for name, t in plain.items() if not name.startswith("fpn.enc")}
+    return {str(name)[len(prefix) :]: tensor for name, tensor in state.items()}
 
 
-def _recognise(state: Mapping[str, Any], metadata: Mapping[str, str], path: Path) -> str:
+def _recognise(state: Mapping[str, Any], metadata: Mapping[str, str], path: Path) -> Network:
     said = metadata.get("backbone")
-    if said is not None and said in backbone_names() and said not in _KNOWN_BY_TENSORS:
-        return said  # whether the tensors are its, all of them, is checked afterwards
-    if "fpn.features.0.0.weight" in state and "head1.block0.weight" in state:
-        return "mobilenet"
-    if "fpn.features.0.0.weight" in state and "head1.block0.depthwise.weight" in state:
-        return "mobilenet_dsc"
-    other = "no DeblurGAN-v2 pyramid over MobileNet"
-    if any(name.startswith("fpn.inception") for name in state):
-        other = "the Inception-ResNet-v2 generator, which is not supported"
+    if said is not None and said in backbone_names():
+        network = get_network(said)
+        if not network.marks:
+            return network  # whether the tensors are its, all of them, is checked afterwards
+    known = list(networks())
+    for network in known:
+        if network.marks and all(mark in state for mark in network.marks):
+            return network
+    titles = ", ".join(f"{network.title} ({network.name})" for network in known)
     some = ", ".join(shown(name, 60) for name in list(state)[:3]) or "no tensors"
-    raise ValueError(f"{path}: {other} (it holds {some}, ...)")
+    raise ValueError(f"{path}: holds none of the known networks, {titles} (it holds {some}, ...)")
 
 
 def _is_network(checkpoint: Checkpoint, name: str) -> bool:

@@ -9,21 +9,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..network.generator import Generator
-from ..network.registry import build_generator, get_backbone
+from ..network.pyramid import PyramidGenerator
+from ..network.registry import build_pyramid, get_backbone, pyramid_names
 
 _DEPTHWISE, _POINTWISE = ".depthwise.weight", ".pointwise."
 
 
 def can_densify(found: str, wanted: str) -> bool:
     """Whether weights of backbone ``found`` can initialise one of ``wanted``."""
+    if not {found, wanted} <= set(pyramid_names()):
+        return False
     before, after = get_backbone(found), get_backbone(wanted)
     alike = (before.stages, before.widths) == (after.stages, after.widths)
     return before.separable and not after.separable and alike
 
 
 @torch.no_grad()
-def densify(generator: Generator, backbone: str) -> Generator:
+def densify(generator: PyramidGenerator, backbone: str) -> PyramidGenerator:
     """The dense generator of ``backbone`` that computes what the separable ``generator`` does.
 
     Raises:
@@ -31,7 +33,7 @@ def densify(generator: Generator, backbone: str) -> Generator:
     """
     if not can_densify(generator.backbone, backbone):
         raise ValueError(f"{generator.backbone} weights cannot become a {backbone} generator")
-    dense = build_generator(backbone, decoder_norm=generator.decoder_norm, widths=generator.widths)
+    dense = build_pyramid(backbone, decoder_norm=generator.decoder_norm, widths=generator.widths)
     dense.load_state_dict(_dense_state(generator.state_dict()))
     return dense.eval()
 

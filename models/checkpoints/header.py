@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..network.registry import backbone_names, get_backbone
+from ..network.registry import backbone_names, get_network
 from ..network.widths import Widths, widths_from_json
 from .files import shown
 
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 
 def widths_header(generator: Generator) -> dict[str, str]:
     """Only for compressed networks, so that files of the published ones stay as they were."""
-    if generator.widths == get_backbone(generator.backbone).widths:
+    record = generator.record
+    if record is None or record == get_network(generator.backbone).widths:
         return {}
-    return {"widths": generator.widths.to_json()}
+    return {"widths": record.to_json()}
 
 
-def stored_widths(metadata: Mapping[str, str], backbone: str, path: Path) -> Widths:
+def stored_widths(metadata: Mapping[str, str], backbone: str, path: Path) -> Widths | None:
     """The header's record; ValueError for one that does not fit, and for a misleading name."""
-    default = get_backbone(backbone).widths
+    default = get_network(backbone).widths
     try:
         stored = metadata.get("widths")
-        widths = default if stored is None else widths_from_json(stored, default)
+        widths = default if stored is None or default is None else widths_from_json(stored, default)
     except ValueError as error:
         raise ValueError(f"{path}: {error}; use another checkpoint") from error
     name = metadata.get("network", "default")

@@ -69,14 +69,21 @@ def default_source(network: str) -> str:
     raise ValueError(f"no checkpoint is shipped for {network!r}; use {hint}")
 
 
-def resolve_source(source: str, *, progress: Progress | None = None) -> Path:
+def resolve_source(
+    source: str, *, backbone: str | None = None, progress: Progress | None = None
+) -> Path:
     """The file of a source; ``released`` is downloaded into the cache if it is not there.
+
+    ``backbone`` says which of the released files; None for the one over MobileNetV2.
 
     Raises:
         FileNotFoundError: no such file or zoo entry.
+        ValueError: nothing was released for the backbone.
         OSError: the download failed; see `download.download`.
     """
     if source == "released":
+        if backbone not in (None, "mobilenet"):
+            raise ValueError(f"nothing was released for {backbone}; use --checkpoint FILE")
         target = cache_folder() / RELEASED.name
         download(
             RELEASED.addresses, target, RELEASED.size_bytes, RELEASED.sha384, progress=progress

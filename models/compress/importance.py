@@ -13,13 +13,15 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from ..network.generator import Generator
+from ..network.pyramid import PyramidGenerator
 from .groups import ChannelMap, Group, channel_map, groups_of
 
 Importance = dict[Group, Tensor]  # float64 (channels,), at least 0
 
 
-def taylor_importance(generator: Generator, batches: Iterable[tuple[Tensor, Tensor]]) -> Importance:
+def taylor_importance(
+    generator: PyramidGenerator, batches: Iterable[tuple[Tensor, Tensor]]
+) -> Importance:
     """Importance of every channel, from real pairs, with the running statistics of the norms.
 
     Args:
@@ -53,7 +55,7 @@ def taylor_importance(generator: Generator, batches: Iterable[tuple[Tensor, Tens
 
 
 @torch.no_grad()
-def norm_importance(generator: Generator) -> Importance:
+def norm_importance(generator: PyramidGenerator) -> Importance:
     """Without pictures: the squared norm of the weights that read each channel."""
     mapping = channel_map(generator.backbone, generator.widths, decoder_norm=generator.decoder_norm)
     widths = groups_of(generator.widths)

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..network.generator import Generator
-from ..network.registry import build_generator, get_backbone
+from ..network.pyramid import PyramidGenerator
+from ..network.registry import build_pyramid, get_backbone
 from ..network.widths import check_widths
 from .groups import Group, channel_map, group_name, groups_of, with_widths
 
 
 @torch.no_grad()
-def slice_generator(generator: Generator, kept: Mapping[Group, Sequence[int]]) -> Generator:
+def slice_generator(
+    generator: PyramidGenerator, kept: Mapping[Group, Sequence[int]]
+) -> PyramidGenerator:
     """A narrower generator with the kept channels of each group, in ascending order.
 
     Where the channels left out contribute nothing (all weights that read them are zero), it
@@ -42,7 +44,7 @@ def slice_generator(generator: Generator, kept: Mapping[Group, Sequence[int]]) -
         channels[group] = sorted(numbers)
     widths = with_widths(generator.widths, {group: len(c) for group, c in channels.items()})
     check_widths(widths, get_backbone(generator.backbone).widths)
-    narrow = build_generator(generator.backbone, decoder_norm=generator.decoder_norm, widths=widths)
+    narrow = build_pyramid(generator.backbone, decoder_norm=generator.decoder_norm, widths=widths)
     dimensions = channel_map(
         generator.backbone, generator.widths, decoder_norm=generator.decoder_norm
     ).dimensions

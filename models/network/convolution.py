@@ -46,6 +46,11 @@ class StridedDepthwise(nn.Conv2d):
         return super()._conv_forward(input, weight, bias)
 
 
+def upsample(image: Tensor, factor: int) -> Tensor:
+    """Nearest-neighbour enlargement: (N, C, H, W) -> (N, C, factor*H, factor*W)."""
+    return F.interpolate(image, scale_factor=float(factor), mode="nearest")
+
+
 def conv3x3(channels_in: int, channels_out: int, *, bias: bool, separable: bool) -> nn.Module:
     """A 3x3 convolution that keeps the size: dense, or separable from more than 3 channels on."""
     if separable and channels_in > 3:
@@ -53,18 +58,19 @@ def conv3x3(channels_in: int, channels_out: int, *, bias: bool, separable: bool)
     return nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
 
 
-def last_conv(module: nn.Module) -> nn.Conv2d:
+def last_conv(module: nn.Module) -> nn.Conv2d | nn.ConvTranspose2d:
     """The last convolution of ``module``, into which a following norm folds."""
     if isinstance(module, SeparableConv):
         return module.pointwise
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
         return module
     raise TypeError(f"{type(module).__name__} does not end in a convolution")
 
 
-def replace_last_conv(module: nn.Module, conv: nn.Conv2d) -> nn.Module:
+def replace_last_conv(module: nn.Module, conv: nn.Conv2d | nn.ConvTranspose2d) -> nn.Module:
     """``module`` with its last convolution replaced; in place for a separable one."""
     if isinstance(module, SeparableConv):
+        assert isinstance(conv, nn.Conv2d)
         module.pointwise = conv
         return module
     return conv

@@ -21,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from .convolution import last_conv, replace_last_conv
 
 Module = TypeVar("Module", bound=nn.Module)
+Convolution = TypeVar("Convolution", bound=nn.Conv2d | nn.ConvTranspose2d)
 NORM_MODES = ("frozen", "live")
 
 
@@ -205,8 +206,8 @@ def affine_of(norm: BatchNorm | InstanceNorm) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def fold_into(conv: nn.Conv2d, norm: BatchNorm | InstanceNorm) -> nn.Conv2d:
-    """A convolution equal to ``conv`` followed by the frozen ``norm``.
+def fold_into(conv: Convolution, norm: BatchNorm | InstanceNorm) -> Convolution:
+    """A convolution (or transposed one) equal to ``conv`` followed by the frozen ``norm``.
 
     y = s * (W x + b) + t = (s W) x + (s b + t), per output channel. Computed in float64, so the
     folded float32 weights are the nearest ones.
@@ -214,7 +215,8 @@ def fold_into(conv: nn.Conv2d, norm: BatchNorm | InstanceNorm) -> nn.Conv2d:
     scale, shift = affine_of(norm)
     folded = copy.deepcopy(conv)
     folded.bias = nn.Parameter(torch.zeros(conv.out_channels, device=conv.weight.device))
-    folded.weight.copy_(conv.weight.double() * scale.reshape(-1, 1, 1, 1))
+    outputs = (1, -1, 1, 1) if isinstance(conv, nn.ConvTranspose2d) else (-1, 1, 1, 1)
+    folded.weight.copy_(conv.weight.double() * scale.reshape(outputs))
     folded.bias.copy_(shift if conv.bias is None else conv.bias.double() * scale + shift)
     return folded
 

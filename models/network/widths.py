@@ -96,7 +96,10 @@ def check_widths(widths: Widths, default: Widths) -> None:
             raise ValueError(f"widths: {name} is {found}; an example is {wanted}")
     may_be_zero = {("hidden", i) for i in range(len(widths.hidden))}
     may_be_zero |= {("heads", i, 0) for i in range(len(widths.heads))}
+    published = dict(_numbers(default.to_dict()))
     for place, value in _numbers(widths.to_dict()):
+        if value == published[place]:
+            continue
         if not MIN_WIDTH <= value <= MAX_WIDTH and not (value == 0 and place in may_be_zero):
             name = ".".join(str(part) for part in place)
             raise ValueError(f"widths: {name} is {value}; it must be {MIN_WIDTH} to {MAX_WIDTH}")

@@ -72,9 +72,12 @@ class Extras:
         """With a teacher and a ``weight`` above 0: compare the two networks' features.
 
         Raises:
-            ValueError: the teacher lacks the student's layers.
+            ValueError: the teacher lacks the student's layers, or the student names none.
         """
         if weight and self.teacher is not None:
             from .objective.features import FeatureTaps
 
+            if not student.taught_layers:
+                raise ValueError(f"{student.backbone} names no layers to compare; set "
+                                 "loss.feature to 0")  # fmt: skip
             self.features = FeatureTaps(student, self.teacher, student.taught_layers)

@@ -15,7 +15,8 @@ from ...runtimes.command_line.console import progress_bar
 from ..checkpoints.checkpoint import Checkpoint, generator_from, load_checkpoint
 from ..checkpoints.densify import can_densify, densify
 from ..network.norm import reestimate, set_norm_mode
-from ..network.registry import build_generator
+from ..network.pyramid import PyramidGenerator
+from ..network.registry import build_generator, get_network
 from .crops.loader import Crops, Plan
 from .crops.sources import Pairs, PictureStore, SharpPictures, Source, Videos, strided
 from .distributed import ProcessGroup
@@ -77,7 +78,9 @@ def start_generator(config: Config) -> Generator:
     model = config.model
     if model.init:
         generator = generator_from(_without_dead(load_checkpoint(model.init)), norm="frozen")
-        if can_densify(generator.backbone, model.backbone):
+        if isinstance(generator, PyramidGenerator) and can_densify(
+            generator.backbone, model.backbone
+        ):
             return densify(generator, model.backbone)
         if generator.backbone != model.backbone:
             raise ValueError(
@@ -89,9 +92,9 @@ def start_generator(config: Config) -> Generator:
         raise ValueError("--freeze-norms works on a checkpoint; give it with --init")
     torch.manual_seed(config.data.seed)
     generator = build_generator(model.backbone)
-    if model.zero_residual:
-        last = list(generator.final.parameters())
-        for parameter in last[-2:]:  # the weight and bias that make the residual
+    last = get_network(model.backbone).last
+    if model.zero_residual and last:
+        for parameter in generator.get_submodule(last).parameters():
             torch.nn.init.zeros_(parameter)
     return generator
 
@@ -100,14 +103,8 @@ def _without_dead(checkpoint: Checkpoint) -> Checkpoint:
     """Layers that inference never touches get no gradient; they are left out."""
     if not checkpoint.dead_features:
         return checkpoint
-    from ..network.registry import get_backbone
-
-    live = get_backbone(checkpoint.backbone).live_features
-    kept = {
-        name: tensor
-        for name, tensor in checkpoint.state.items()
-        if not name.startswith("fpn.features.") or int(name.split(".")[2]) < live
-    }
+    is_dead = checkpoint.described.is_dead
+    kept = {name: tensor for name, tensor in checkpoint.state.items() if not is_dead(name)}
     return dataclasses.replace(checkpoint, state=kept)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.checkpoint import save_checkpoint
 from ..network.norm import norms
+from ..network.registry import get_network
 from . import schedule, state
 from .crops.loader import Batch, Crops, Plan, batches
 from .distributed import ProcessGroup, share_batch_norms
@@ -86,7 +87,8 @@ class Trainer:
         decay = config.optim.ema
         self.averaged = state.Averaged(self.generator, decay) if decay else None
         self.adversary = Adversary(config, group) if config.loss.uses_adversary else None
-        self._backbone = list(self.generator.fpn.features.parameters())
+        resting = get_network(self.generator.backbone).backbone_of(self.generator)
+        self._backbone = [] if resting is None else list(resting.parameters())
         self._guard = DivergenceGuard(folder / state.STATE_NAME)
         self._skipped = 0
         self._stop = False

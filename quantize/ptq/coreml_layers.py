@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Weights up to here stay float16 where activations do: the depthwise ones, a fiftieth of the file.
 SMALL_WEIGHT = 2048
-_CONVOLUTIONS = ("conv", "conv_transpose")
+CONVOLUTIONS = ("conv", "conv_transpose")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def convolutions(model: Any, network: nn.Module) -> dict[str, Layer]:  # noqa: A
     known = {f"network_{name}".replace(".", "_"): name for name, _ in network.named_parameters()}
     found: dict[str, Layer] = {}
     for op in model._mil_program.functions["main"].operations:
-        if op.op_type not in _CONVOLUTIONS:
+        if op.op_type not in CONVOLUTIONS:
             continue
         parameter = known.get(op.weight.name.removesuffix("_to_fp16"))
         if parameter is None:

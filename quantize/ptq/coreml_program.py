@@ -18,7 +18,7 @@ import numpy as np
 
 from ...runtimes.run_coreml.interpreter import coremltools
 from ..recipe import Recipe, layer_name
-from .coreml_layers import Layer, int8_layers, kept_layers, weight_threshold
+from .coreml_layers import CONVOLUTIONS, Layer, int8_layers, kept_layers, weight_threshold
 from .coreml_stats import Stats
 from .observers import observe
 from .weights import quantised_weight, weight_scale
@@ -153,10 +153,15 @@ def _ranges(stats: Stats, recipe: Recipe) -> dict[str, dict[str, float]]:
 
 
 def _float_tail(model: Any) -> list[str]:  # noqa: ANN401
-    """Names of the operations from the tanh on: residual add, clamp, pixel scaling."""
+    """Names of the operations from the tanh on: residual add, clamp, pixel scaling.
+
+    Of those after the last convolution, where no tanh follows it.
+    """
     names: list[str] = []
     for op in reversed(list(model._mil_program.functions["main"].operations)):
+        if op.op_type in CONVOLUTIONS:
+            break
         names.append(op.name)
         if op.op_type == "tanh":
-            return names
-    raise ValueError("the program has no tanh: not a DeblurGAN-v2 generator")
+            break
+    return names

@@ -104,6 +104,8 @@ def quantise(
 def kept_nodes(model: ModelProto, recipe: Recipe) -> set[str]:
     """Names of the nodes that stay float: the recipe's layers, and all from the tanh on.
 
+    Without a tanh it is all after the last convolution.
+
     The entry ``depthwise`` means all depthwise convolutions.
 
     Raises:
@@ -115,10 +117,12 @@ def kept_nodes(model: ModelProto, recipe: Recipe) -> set[str]:
     if DEPTHWISE in recipe.keep:
         kept |= {node.name for node in model.graph.node if is_depthwise(node)}
     for node in reversed(model.graph.node):
+        if node.op_type in CONVOLUTIONS:
+            break
         kept.add(node.name)
         if node.op_type == "Tanh":
-            return kept
-    raise ValueError("the graph has no tanh: not a DeblurGAN-v2 generator")
+            break
+    return kept
 
 
 def _layer_in_graph(entry: str, named: Mapping[str, str]) -> str:

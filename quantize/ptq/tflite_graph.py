@@ -117,15 +117,14 @@ def kept_operators(file: TfliteFile, model: ModelProto, recipe: Recipe) -> list[
     nodes = kept_nodes(model, recipe)
     kept = {layer for layer, node in layers(model).items() if node in nodes}
     scaled = {int(file.graph.inputs[0])}
-    tail = False
+    tail_start = _tail_start(file)
     users: dict[int, list[str]] = {}
-    for operator in file.operators:
+    for number, operator in enumerate(file.operators):
         name, kind = file.name(int(operator.outputs[0])), file.kind(operator)
-        tail = tail or kind == "TANH"
         if int(operator.inputs[0]) in scaled and kind in ("MUL", "SUB", "ADD"):
             scaled.add(int(operator.outputs[0]))
             kept.add(name)
-        if tail:
+        if number >= tail_start:
             kept.add(name)
         for tensor in operator.inputs:
             users.setdefault(int(tensor), []).append(name)
@@ -134,6 +133,17 @@ def kept_operators(file: TfliteFile, model: ModelProto, recipe: Recipe) -> list[
         if file.kind(operator) in _DATA_MOVEMENT and kept.issuperset(users.get(written, [])):
             kept.add(file.name(written))
     return sorted(kept)
+
+
+def _tail_start(file: TfliteFile) -> int:
+    """Number of the last tanh; of what follows the last convolution, where no tanh does."""
+    kinds = [file.kind(operator) for operator in file.operators]
+    for number in reversed(range(len(kinds))):
+        if kinds[number] == "TANH":
+            return number
+        if kinds[number] in CONVOLUTIONS:
+            return number + 1
+    return len(kinds)
 
 
 def tensor_ranges(

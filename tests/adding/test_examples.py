@@ -26,7 +26,12 @@ from edgedeblur.models.checkpoints.sources import zoo_path
 from edgedeblur.models.data import find_pairs
 from edgedeblur.models.network.norm import norms
 from edgedeblur.models.network.receptive_field import receptive_radius_px
-from edgedeblur.models.network.registry import backbone_names, build_generator, get_backbone
+from edgedeblur.models.network.registry import (
+    backbone_names,
+    build_generator,
+    get_backbone,
+    pyramid_names,
+)
 from edgedeblur.runtimes.cli import main as run
 from edgedeblur.runtimes.pictures.read import read_picture
 from edgedeblur.runtimes.registry import open_runner, runtimes
@@ -67,6 +72,7 @@ def test_the_page_has_one_example_of_each():
         "export",
         "runtimes",
         "models/network/backbones",
+        "models/network/networks",
         "models/data/layouts",
         "benchmarks/report/formats",
     ]
@@ -105,11 +111,13 @@ def test_command_runs_the_artifact_on_a_picture(artifact, photo, tmp_path):
 
 
 def test_backbone_is_found_by_its_file_name(capsys):
-    assert backbone_names() == ("five_convolutions", "mobilenet", "mobilenet_dsc")
+    assert pyramid_names() == ("five_convolutions", "inception", "mobilenet", "mobilenet_dsc")
+    assert {*pyramid_names(), "deblurgan"} <= set(backbone_names())
     assert get_backbone("five_convolutions").channels() == (8, 12, 16, 24, 32)
     with pytest.raises(SystemExit):
         export(["--help"])
-    assert "five_convolutions, mobilenet, mobilenet_dsc" in capsys.readouterr().out
+    listed = " ".join(capsys.readouterr().out.split())
+    assert "deblurgan, five_convolutions, inception, mobilenet, mobilenet_dsc" in listed
 
 
 def test_backbone_gets_the_candidates_of_its_decoder(weights):

@@ -51,6 +51,9 @@ def test_checkpoint_alone_tells_the_backbone(tmp_path, capsys, released_h5):
     assert "against PyTorch PSNR" in out
 
 
+WHAT = ["--target", "onnx-fp32", "--backbone", "mobilenet_dsc"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -58,9 +61,9 @@ def test_checkpoint_alone_tells_the_backbone(tmp_path, capsys, released_h5):
         (["--target", "onnx-fp32"], "--backbone is required unless --checkpoint"),
         (["--backbone", "mobilenet_dsc"], "--target is required"),
         (["--backbone", "mobilenet_dcs"], "did you mean mobilenet_dsc?"),
-        (["--size", "720x1280"], "multiples of 32; the next larger is 736x1280"),
-        (["--size", "0x32"], "sides go from 32 to 8192"),
-        (["--size", "32x99968"], "sides go from 32 to 8192"),
+        ([*WHAT, "--size", "720x1280"], "multiples of 32; the next larger is 736x1280"),
+        (["--size", "0x32"], "sides go from 1 to 8192"),
+        (["--size", "32x99968"], "sides go from 1 to 8192"),
         (["--size", "64"], "'64' is not HEIGHTxWIDTH"),
         (["--size", "-32x32"], "expected one argument"),
         (["--threads", "many"], "'many' is not a number of threads"),

@@ -14,4 +14,6 @@ BACKBONE = Backbone(
     stage_streams=(1, 2, 3, 4, 6),
     widths=WIDTHS,
     stored_features=19,
+    marks=("fpn.features.0.0.weight", "head1.block0.weight"),
+    title="MobileNetV2",
 )

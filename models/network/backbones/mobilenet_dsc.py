@@ -6,4 +6,10 @@ import dataclasses
 
 from .mobilenet import BACKBONE as _MOBILENET
 
-BACKBONE = dataclasses.replace(_MOBILENET, name="mobilenet_dsc", separable=True)
+BACKBONE = dataclasses.replace(
+    _MOBILENET,
+    name="mobilenet_dsc",
+    separable=True,
+    marks=("fpn.features.0.0.weight", "head1.block0.depthwise.weight"),
+    title="MobileNet-DSC",
+)

@@ -8,14 +8,14 @@ from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.prepare import prepare
 from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
-from edgedeblur.export.rewrites.fusion_points import FUSION_POINTS, RewritableGenerator
 from edgedeblur.export.rewrites.kernels import PhaseConv, transposed_conv, transposed_kernel
 from edgedeblur.export.rewrites.rewrite import ALL, REWRITES, Step, apply_rewrites, parse_steps
 from edgedeblur.export.rewrites.tune import candidates_for
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.network.convolution import SeparableConv
 from edgedeblur.models.network.counting import conv_macs
-from edgedeblur.models.network.registry import backbone_names
+from edgedeblur.models.network.fusion_points import FUSION_POINTS
+from edgedeblur.models.network.pyramid_network import RewritableGenerator
 from edgedeblur.runtimes.registry import open_runner
 from torch import nn
 
@@ -43,14 +43,14 @@ def worst_relative(first: nn.Module, second: nn.Module) -> float:
     return worst
 
 
-@pytest.mark.parametrize("backbone", backbone_names())
+@pytest.mark.parametrize("backbone", CANDIDATES)
 def test_fusion_points_compute_what_the_generator_computes(graphs, backbone):
     graph = graphs[backbone]
     assert worst_relative(graph.module, RewritableGenerator(graph.module).eval()) <= 1e-6
 
 
 @pytest.mark.parametrize("name", REWRITES)
-@pytest.mark.parametrize("backbone", backbone_names())
+@pytest.mark.parametrize("backbone", CANDIDATES)
 def test_each_rewrite_alone_is_exact(graphs, backbone, name):
     graph = graphs[backbone]
     if (backbone, name) == ("mobilenet", "compose_separable"):
@@ -76,7 +76,7 @@ def test_every_candidate_of_tuning_is_exact(graphs, backbone, text):
     assert worst_relative(graph.module, rewritten.module) <= 1e-5
 
 
-@pytest.mark.parametrize("backbone", backbone_names())
+@pytest.mark.parametrize("backbone", CANDIDATES)
 @pytest.mark.parametrize("point", FUSION_POINTS)
 def test_each_fusion_point_alone_is_exact(graphs, backbone, point):
     graph = graphs[backbone]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
 from edgedeblur.export.graph import Graph
-from edgedeblur.export.rewrites import rewrite
-from edgedeblur.export.rewrites.fusion_points import FUSION_POINTS, Branch, FusionPoint
 from edgedeblur.export.rewrites.kernels import PhaseConv
 from edgedeblur.export.rewrites.rewrite import REWRITES, Step, apply_rewrites, parse_steps
 from edgedeblur.models.network.convolution import SeparableConv
+from edgedeblur.models.network.fusion_points import FUSION_POINTS, Branch, FusionPoint
 from torch import nn
 
 
@@ -212,18 +212,22 @@ class Holder(nn.Module):
         return self.points[name]
 
 
+WHERE = SimpleNamespace(
+    described=SimpleNamespace(fusion_points=lambda points: Holder(points).train())
+)
+
+
 @pytest.fixture
-def graph(monkeypatch):
-    monkeypatch.setattr(rewrite, "RewritableGenerator", lambda points: Holder(points).train())
+def graph():
     points = {name: joined() for name in FUSION_POINTS} | {"final": last(), "smooth": merged()}
-    return Graph(points, nn.Identity(), "where from", "frozen", ("before",))
+    return Graph(points, nn.Identity(), WHERE, "frozen", ("before",))
 
 
 def test_steps_are_done_in_order_and_named(graph):
     steps = [Step("split_concat", ("td1", "td2")), Step("compose_laterals", ("td2",))]
     done = apply_rewrites(graph, steps)
     assert done.rewrites == ("before", "split_concat@td1+td2", "compose_laterals@td2")
-    assert (done.reference, done.checkpoint, done.norm) == (graph.reference, "where from", "frozen")
+    assert (done.reference, done.checkpoint, done.norm) == (graph.reference, WHERE, "frozen")
     assert not done.module.training
     assert not done.module.weight.requires_grad
     assert graph.module["td1"].conv is None

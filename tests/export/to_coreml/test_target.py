@@ -207,7 +207,7 @@ def test_list_says_that_it_is_emulated(capsys):
     [
         (["--ios", "14"], "invalid choice: '14'"),
         (["--io", "jpeg"], "invalid choice: 'jpeg'"),
-        (["--enumerate", "100x100"], "both sides must be multiples of 32"),
+        (["--enumerate", "100"], "'100' is not HEIGHTxWIDTH"),
         (["--compute-units", "gpu"], "invalid choice: 'gpu'"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Networks other than pyramids, one file each; `network.registry` finds them by name."""
