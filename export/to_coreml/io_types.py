@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from ..rewrites.transposed import with_cropped_transposed
+
 if TYPE_CHECKING:
     from ..graph import Graph
 
@@ -59,7 +61,8 @@ def trace(graph: Graph, size: tuple[int, int], *, pictures: bool) -> torch.jit.S
     for name, weight in graph.module.named_parameters():
         if not bool(weight.isfinite().all()):
             raise ValueError(f"weight {name} holds NaN or infinity; it cannot be converted")
-    wrapper = ImageWrapper(graph.module) if pictures else TensorWrapper(graph.module)
+    network = with_cropped_transposed(graph.module)
+    wrapper = ImageWrapper(network) if pictures else TensorWrapper(network)
     with torch.no_grad():
         recorded: Any = torch.jit.trace(wrapper.eval(), torch.zeros(1, 3, *size), check_trace=False)
     return recorded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from ...quantize.recipe import layer_name
 from ...runtimes.optional import require
 from ...runtimes.run_tflite.tflite_file import CONVOLUTIONS, TfliteFile
 from ...runtimes.sdk_errors import suppress_output
+from ..rewrites.transposed import with_cropped_transposed
 from .depth_to_space import use_depth_to_space, with_depth_to_space
 from .io_types import NhwcWrapper, name_io
 
@@ -39,7 +41,7 @@ def to_operators(graph: Graph, size: tuple[int, int], *, levels: bool) -> Tflite
     Raises:
         ValueError: the converter left an operator that is not a TFLite built-in.
     """
-    network = with_depth_to_space(graph.module)
+    network = with_cropped_transposed(with_depth_to_space(graph.module))
     example = torch.zeros(1, *size, 3)
     with suppress_output(), tempfile.TemporaryDirectory() as folder:
         litert = require("litert_torch", extra="export-tflite")
@@ -61,10 +63,13 @@ def to_operators(graph: Graph, size: tuple[int, int], *, levels: bool) -> Tflite
 def _merge_slices(file: TfliteFile) -> None:
     """Merge two consecutive SLICEs, of rows and of columns."""
     makers = {int(operator.outputs[0]): operator for operator in file.operators}
+    readers = Counter(int(tensor) for operator in file.operators for tensor in operator.inputs)
     for operator in list(file.operators):
         before = makers.get(int(operator.inputs[0]))
         kinds = [file.kind(one) for one in (before, operator) if one is not None]
         if kinds != ["SLICE", "SLICE"] or before is None:
+            continue
+        if readers[int(before.outputs[0])] > 1:
             continue
         starts = [file.constant(int(one.inputs[1])) for one in (before, operator)]
         if starts[0] is None or starts[1] is None:

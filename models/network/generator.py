@@ -5,6 +5,7 @@ Shapes: N = batch, H, W = pixels of the picture, both multiples of the network's
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from .widths import Widths
@@ -32,7 +33,14 @@ class Generator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Float (N, 3, H, W), RGB in [-1, 1] -> the same shape and range."""
-        raise NotImplementedError
+        return torch.clamp(self.residual(image) + image, min=-1.0, max=1.0)
+
+    def residual(self, image: Tensor) -> Tensor:
+        """What is added to the picture: (N, 3, H, W) -> the same shape.
+
+        A network overrides this, or `forward` if its output is no sum with the picture.
+        """
+        return self(image) - image
 
 
 def parameter_count(generator: nn.Module) -> int:

@@ -63,7 +63,6 @@ class Network:
         pretrained: The layer that holds the backbone: training may rest it at first, and the
             papers' tables count its work twice. Empty if there is none.
         last: The layer whose weights, at zero, make the residual zero. Empty if there is none.
-        residual: Whether the output is the input plus what the layers compute.
         fusion_points: The prepared network (folded, trimmed) with its decoder as fusion points,
             which `export.rewrites` can rewrite; None where there is nothing to rewrite.
         widths: The default architecture record; None for networks of one form.
@@ -82,7 +81,6 @@ class Network:
     dead: tuple[str, ...] = ()
     pretrained: str = ""
     last: str = ""
-    residual: bool = True
     fusion_points: Callable[[nn.Module], Fused] | None = None
     widths: Widths | None = None
 

@@ -135,10 +135,6 @@ class PyramidGenerator(Generator):
         )
         self.final = conv3x3(widths.smooth2, 3, bias=True, separable=separable)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Float (N, 3, H, W), RGB in [-1, 1] -> the same shape and range."""
-        return torch.clamp(self.residual(image) + image, min=-1.0, max=1.0)
-
     @property
     def record(self) -> Widths:
         """The architecture record."""

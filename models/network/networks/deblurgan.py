@@ -80,9 +80,9 @@ class DeblurGan(Generator):
             *(nn.ReflectionPad2d(3), nn.Conv2d(narrow, 3, 7), nn.Tanh()),
         )
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Float (N, 3, H, W), RGB in [-1, 1] -> the same shape and range."""
-        return torch.clamp(cast("Tensor", self.model(image)) + image, min=-1.0, max=1.0)
+    def residual(self, image: Tensor) -> Tensor:
+        """What is added to the picture, in [-1, 1]: (N, 3, H, W) -> the same shape."""
+        return cast("Tensor", self.model(image))
 
 
 def _build(form: Form) -> Generator:

@@ -55,7 +55,11 @@ class Msr2b(Branched):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, channels, h, w) -> the same."""
-        first, second, third, fourth = F.relu(self.reduce(image)).chunk(_GROUPS, dim=1)
+        reduced = F.relu(self.reduce(image))
+        group = self.scale2.in_channels
+        first, second, third, fourth = (  # slices, which every exporter and quantiser takes
+            reduced[:, start : start + group] for start in range(0, _GROUPS * group, group)
+        )
         second = F.relu(self.scale2(second))
         third = F.relu(self.scale3(third + second))
         fourth = F.relu(self.scale4(fourth + third))
@@ -84,16 +88,15 @@ class Msr2bGenerator(Generator):
         )
         self.final = nn.Conv2d(_STEM, 3, 1)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Float (N, 3, H, W), RGB in [-1, 1] -> the same shape and range."""
+    def residual(self, image: Tensor) -> Tensor:
+        """What is added to the picture: (N, 3, H, W) -> the same shape."""
         features = cast("Tensor", self.encoder(image))  # (N, 256, H/4, W/4)
         outputs: list[Tensor] = []
         for block in self.blocks:
             features = block(features)
             outputs.append(features)
         features = F.relu(self.bottleneck(torch.cat(outputs, dim=1)))
-        residual = self.final(self.decoder(features))
-        return torch.clamp(residual + image, min=-1.0, max=1.0)
+        return self.final(self.decoder(features))
 
 
 def _transposed(channels_in: int, channels_out: int) -> nn.ConvTranspose2d:
