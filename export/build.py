@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .rewrites.rewrite import Step
 
 DEFAULT_SIZE = (736, 1280)  # 720p, padded
+_LAST = "final"  # in recipes
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,18 @@ def with_quantisation_plan(
         recipe = without_missing(recipe, {layer_name(name) for name in checkpoint.state})
     if settings.recipe is None and target.recipe is not None:
         recipe = target.recipe(recipe)
+    recipe = dataclasses.replace(recipe, keep=_kept_layers(recipe.keep, checkpoint.described.last))
     log("reading calibration pictures")
     pictures = calibration_set(settings.calibration, spec.size, count=settings.calibration_count)
     plan = QuantPlan(recipe, pictures, settings.max_drop_db, settings.threads, log)
     return dataclasses.replace(spec, quantise=plan)
+
+
+def _kept_layers(keep: tuple[str, ...], last: str) -> tuple[str, ...]:
+    """A recipe's layers to keep in float; ``final`` is the last one, whatever it is called."""
+    if last.partition(".")[0] == _LAST:
+        return keep
+    return tuple(last if entry == _LAST else entry for entry in keep if last or entry != _LAST)
 
 
 def rewrite_steps(text: str, target: Target, network: str, norm: str) -> tuple[Step, ...]:

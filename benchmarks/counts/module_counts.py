@@ -88,7 +88,7 @@ def count_checkpoint(path: Path, size: tuple[int, int], *, norm: str) -> Counts:
         checkpoint.backbone, decoder_norm=checkpoint.decoder_norm, widths=checkpoint.widths
     )
     set_norm_mode(generator, norm)
-    backbone = checkpoint.described.backbone_of(generator)
+    backbone = checkpoint.described.pretrained_part(generator)
     return count_module(generator, size, backbone=backbone)
 
 

@@ -56,10 +56,10 @@ class Steps:
         self.wanted, self.bench, self.log = wanted, bench, log
         self.source: Checkpoint = load_checkpoint(wanted.checkpoint)
         generator = generator_from(self.source, norm="frozen")
-        if not isinstance(generator, PyramidGenerator):
+        if not isinstance(generator, PyramidGenerator) or generator.fpn.encoder.fixed:
             raise ValueError(
                 f"{wanted.checkpoint}: {self.source.backbone} has layers of one width each; "
-                "only pyramids become narrower"
+                "only pyramids over MobileNetV2 become narrower"
             )
         self.generator = generator
         target = get_target(wanted.target)

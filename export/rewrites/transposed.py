@@ -21,10 +21,8 @@ class CroppedTransposed(nn.ConvTranspose2d):
         del output_size
         whole = F.conv_transpose2d(input, self.weight, self.bias, self.stride, groups=self.groups)
         sides: list[slice] = []
-        for axis in (0, 1):
-            before, kept = int(self.padding[axis]), int(self.output_padding[axis])
-            side = whole.shape[2 + axis]
-            sides.append(slice(before, side - before + kept))
+        for cut, kept in zip(self.padding, self.output_padding, strict=True):
+            sides.append(slice(int(cut), (int(kept) - int(cut)) or None))
         return whole[:, :, sides[0], sides[1]]
 
 
@@ -40,7 +38,7 @@ def with_cropped_transposed(module: nn.Module) -> nn.Module:
             pairs = zip(layer.padding, layer.output_padding, strict=True)
             if any(int(kept) > int(cut) for cut, kept in pairs) or set(layer.dilation) != {1}:
                 raise ValueError(
-                    f"{name}: no exporter takes a transposed convolution of this padding"
+                    f"{name}: this transposed convolution's padding cannot be exported"
                 )
             layer.__class__ = CroppedTransposed
     return module

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...models.network.registry import get_backbone
+from ...models.network.registry import get_backbone, pyramid_names
 from ...runtimes.artifact import read_manifest
 from ...runtimes.base import Runner
 from ...runtimes.files import replacing
@@ -79,7 +79,13 @@ class TimedCandidate:
 
 
 def candidates_for(backbone: str) -> tuple[str, ...]:
-    """The candidates for a backbone and every network that is compressed from it."""
+    """The candidates for a backbone and every network that is compressed from it.
+
+    Raises:
+        ValueError: a network without fusion points.
+    """
+    if backbone not in pyramid_names():
+        raise ValueError(f"{backbone} has no fusion points to rewrite, so nothing to tune")
     return CANDIDATES["separable" if get_backbone(backbone).separable else "dense"]
 
 

@@ -95,7 +95,7 @@ class Network:
             return NO_NORM
         return "batch" if self.norm_mark in names else "instance"
 
-    def backbone_of(self, generator: nn.Module) -> nn.Module | None:
+    def pretrained_part(self, generator: nn.Module) -> nn.Module | None:
         """The layer that `pretrained` names."""
         return generator.get_submodule(self.pretrained) if self.pretrained else None
 

@@ -87,7 +87,7 @@ class Trainer:
         decay = config.optim.ema
         self.averaged = state.Averaged(self.generator, decay) if decay else None
         self.adversary = Adversary(config, group) if config.loss.uses_adversary else None
-        resting = get_network(self.generator.backbone).backbone_of(self.generator)
+        resting = get_network(self.generator.backbone).pretrained_part(self.generator)
         self._backbone = [] if resting is None else list(resting.parameters())
         self._guard = DivergenceGuard(folder / state.STATE_NAME)
         self._skipped = 0
