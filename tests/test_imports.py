@@ -43,6 +43,8 @@ HEAVY = {
     "coremltools",
     "litert_torch",
     "ai_edge_litert",
+    "ncnn",
+    "pnnx",
     "rich",
     "tensorboard",
     "PIL",
