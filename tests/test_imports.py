@@ -43,6 +43,7 @@ HEAVY = {
     "coremltools",
     "litert_torch",
     "ai_edge_litert",
+    "executorch",
     "ncnn",
     "pnnx",
     "rich",
