@@ -44,6 +44,7 @@ HEAVY = {
     "litert_torch",
     "ai_edge_litert",
     "executorch",
+    "torchao",
     "ncnn",
     "pnnx",
     "rich",

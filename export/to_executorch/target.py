@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -13,9 +14,11 @@ from ...runtimes.run_executorch.runner import ExecutorchRunner, missing_backends
 from ...runtimes.sdk_errors import suppress_output
 from ..graph import ExportSpec, Graph
 from ..registry import Converted, Option, StandIn, Target, register
+from ..to_onnx.target import INT8_TOLERANCE_DB
 from .lowering import backend_name, lower
 
 if TYPE_CHECKING:
+    from torch import nn
     from torch.export import ExportedProgram
 
     from ...runtimes.artifact import Manifest
@@ -24,7 +27,20 @@ if TYPE_CHECKING:
 
 def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
     """Write a program with float32 weights and arithmetic."""
-    return write_program(_trace(graph, spec), spec, path)
+    return write_program(_trace(graph.module, spec), spec, path)
+
+
+def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
+    """Write a program with int8 weights and activations, float32 input and output.
+
+    Raises:
+        ValueError: as `int8.quantised_network`.
+    """
+    from .int8 import quantised_network
+
+    network, stability = quantised_network(graph, spec)
+    done = write_program(_trace(network, spec), spec, path)
+    return dataclasses.replace(done, quantised=stability)
 
 
 def write_program(program: ExportedProgram, spec: ExportSpec, path: Path) -> Converted:
@@ -64,10 +80,10 @@ def _temporary_file(data: bytes) -> Generator[Path]:
         yield path
 
 
-def _trace(graph: Graph, spec: ExportSpec) -> ExportedProgram:
+def _trace(network: nn.Module, spec: ExportSpec) -> ExportedProgram:
     torch = require("torch", extra="export-executorch")
     with suppress_output():
-        return torch.export.export(graph.module, (torch.zeros(1, 3, *spec.size),))
+        return torch.export.export(network, (torch.zeros(1, 3, *spec.size),))
 
 
 _BACKEND = Option(
@@ -78,7 +94,8 @@ _BACKEND = Option(
     default="xnnpack",
     metavar="NAME",
 )
-_CONVERT = {"fp32": convert_fp32}
+_CONVERT = {"fp32": convert_fp32, "int8": convert_int8}
+_BUILD = ("torch", "executorch")
 
 
 def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
@@ -88,7 +105,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
         precision=precision,
         suffix=".pte",
         extra="export-executorch",
-        build_modules=("torch", "executorch"),
+        build_modules=(*_BUILD, "torchao") if precision == "int8" else _BUILD,
         run_modules=("executorch",),
         convert=_CONVERT[precision],
         tolerance_psnr_db=tolerance_psnr_db,
@@ -100,3 +117,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
 
 
 register(_target("fp32", "ExecuTorch program, float32, for XNNPACK unless told otherwise", 80.0))
+register(
+    _target("int8", "ExecuTorch program for XNNPACK, int8 weights and activations, float input and "
+            "output", INT8_TOLERANCE_DB)
+)  # fmt: skip

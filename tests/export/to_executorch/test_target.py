@@ -56,6 +56,35 @@ class TestExecutorchFp32(TargetContract):
         assert b"XnnpackBackend" in path.read_bytes()
 
 
+class TestExecutorchInt8(TargetContract):
+    target_name = "executorch-int8"
+
+    def embedded_text(self, path):
+        return text_of(path, EMBED_KEY.replace(".", "_"))
+
+    def test_weights_take_one_byte_and_convolutions_run_in_xnnpack(self, built):
+        path, manifest = built
+        data = path.read_bytes()
+        assert len(data) < 1.5 * manifest.params
+        assert b"XnnpackBackend" in data
+        # No pair is left outside XNNPACK, and no convolution.
+        assert b"quantized_decomposed" not in data
+        assert b"aten::convolution" not in data
+
+    def test_manifest_holds_recipe_and_drop(self, built):
+        quantised = built[1].quantisation
+        assert quantised.recipe["keep"] == ["final", "smooth2.0.pointwise", "features.0.0"]
+        assert quantised.psnr_drop_db <= 0.3
+        assert quantised.stability_db < 0.3
+
+    @pytest.mark.parametrize("backend", ["vulkan", "coreml", "portable"])
+    def test_other_backends_are_refused(self, backend, target, checkpoint, tmp_path):
+        spec = spec_for(target)
+        spec.options["backend"] = backend
+        with pytest.raises(ValueError, match=r"executorch-int8 is for --backend xnnpack"):
+            produce(target, checkpoint, spec, tmp_path / "net.pte", norm="frozen")
+
+
 @pytest.mark.parametrize(
     ("norm", "output"), [("frozen", "output_running_stats"), ("live", "output_batch_stats")]
 )
