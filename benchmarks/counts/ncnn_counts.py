@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from ...runtimes.run_ncnn.param_file import Layer, parse_param
+from ...runtimes.run_ncnn.param_file import Layer, array_setting, parse_param
 from ...runtimes.run_ncnn.runner import PARAM_FILE
 from .counts import Counts
 
@@ -14,6 +14,7 @@ _CONVOLUTIONS = frozenset(
 )
 _PER_OUTPUT = frozenset({"BinaryOp", "Clip", "Interp", "ReLU", "TanH"})
 _SAME_SHAPE = frozenset({"Clip", "ReLU", "TanH", "UnaryOp"})
+_TO_THE_END = -233
 Shape = tuple[int, int, int]  # channels, height, width
 
 
@@ -67,6 +68,8 @@ def _output_shape(layer: Layer, read: list[Shape], size: tuple[int, int], origin
     if layer.kind == "PixelShuffle":
         factor = layer.number(0, 1)
         return (channels // factor**2, height * factor, width * factor)
+    if layer.kind == "Crop" and array_setting(layer, 11):
+        return _cropped(layer, read[0])
     raise ValueError(f"{origin}: layer {layer.name}: {layer.kind} cannot be counted")
 
 
@@ -89,3 +92,13 @@ def _convolved(layer: Layer, read: Shape) -> Shape:
         else:
             sides.append((length + padding - reach) // stride + 1)
     return (layer.number(0), *sides)
+
+
+def _cropped(layer: Layer, read: Shape) -> Shape:
+    """Arrays 9 starts, 10 ends, 11 axes; ends count from the far side where they are negative."""
+    sides = list(read)
+    places = (array_setting(layer, setting) for setting in (9, 10, 11))
+    for start, end, axis in zip(*places, strict=True):
+        stop = None if end == _TO_THE_END else int(end)
+        sides[int(axis)] = len(range(read[int(axis)])[int(start) : stop])
+    return (sides[0], sides[1], sides[2])
