@@ -18,6 +18,8 @@ RUNTIMES = (
     "tensorrt",
     "tensorrt-rtx-cu13",
     "ai-edge-litert",
+    "ncnn",
+    "executorch",
 )
 _PACKAGES = ("edgedeblur", "numpy", *RUNTIMES, "onnx", "coremltools", "opencv-python-headless")
 

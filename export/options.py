@@ -11,6 +11,7 @@ from .registry import Option, Target, targets
 
 TITLES = {
     "coreml": "Core ML",
+    "executorch": "ExecuTorch",
     "onnx": "ONNX",
     "openvino": "OpenVINO",
     "tflite": "TFLite",

@@ -84,6 +84,8 @@ def test_extras_that_run_bring_one_runtime_and_extras_that_export_bring_torch():
         "onnxruntime-gpu": {"onnxruntime-gpu"},
         "openvino": {"openvino"},
         "litert": {"ai-edge-litert"},
+        "executorch": {"executorch", "torch"},
+        "ncnn": {"ncnn"},
         "tensorrt-rtx": {"cuda-python", "tensorrt-rtx-cu13"},
         "tensorrt": {"cuda-python", "tensorrt"},
         "pycuda": {"pycuda"},

@@ -11,7 +11,7 @@ from ...runtimes.command_line.console import USER_ERRORS, one_line
 from ..plan import Engine, Entry, Request, job_for
 from ..quality.reference import ReferenceKey
 from .ratios import REFERENCE, STOCK
-from .stock import LITERT, OPENVINO, ORT, build_in_subprocess
+from .stock import EXECUTORCH, LITERT, NCNN, OPENVINO, ORT, ROUTES, build_in_subprocess
 from .torch_cuda import VARIANTS
 
 CUDA = "cuda"
@@ -21,6 +21,8 @@ TRAIN_MODE = "torch reference mode (baseline{suffix})"
 STOCK_ROWS = {
     ORT: "stock onnx -> onnxruntime",
     LITERT: "stock litert-torch -> litert",
+    NCNN: "stock pnnx -> ncnn",
+    EXECUTORCH: "stock executorch -> xnnpack",
     OPENVINO[0]: "stock onnx -> openvino f32",
     OPENVINO[1]: "stock onnx -> openvino bf16",
 }
@@ -94,10 +96,11 @@ def _points(request: Request, engines: Sequence[Engine]) -> list[_Point]:
 
 
 def _stock_suffixes(engines: Sequence[Engine], point: _Point) -> list[str]:
-    """Suffixes of the stock files to build: ONNX, and TFLite if a .tflite engine is measured."""
+    """Suffixes of the stock files to build: ONNX, and those of `ROUTES` that are measured."""
     same = [e for e in engines if e.error is None]
     same = [e for e in same if e.checkpoint_sha256 == point.engine.checkpoint_sha256]
-    return [".onnx", *([".tflite"] if any(e.path.suffix == ".tflite" for e in same) else [])]
+    measured = {e.path.suffix for e in same}
+    return [".onnx", *(suffix for suffix in ROUTES if suffix in measured)]
 
 
 def _train_mode(request: Request, point: _Point) -> Entry:
@@ -121,7 +124,7 @@ def _stock(request: Request, point: _Point, compared: Sequence[Entry], target: P
         checkpoint = point.engine.find_checkpoint(request)
         routes = build_in_subprocess(checkpoint, point.size, target)
     except USER_ERRORS as error:
-        route = LITERT if target.suffix == ".tflite" else ORT
+        route = ROUTES.get(target.suffix, ORT)
         return [Entry(STOCK_ROWS[route] + point.suffix, error=one_line(error))]
     key, label_of = _shared_reference(point, compared)
     entries: list[Entry] = []

@@ -1,4 +1,7 @@
-"""The stock routes: ``torch.onnx.export`` and ``litert_torch.convert`` with their defaults.
+"""The stock routes: every converter from PyTorch with its defaults.
+
+``torch.onnx.export``, ``litert_torch.convert``, ``pnnx`` and ExecuTorch's
+``to_edge_transform_and_lower`` for XNNPACK.
 
 The generator is exported as it is: eval mode, frozen norms not folded, no graph simplification, no
 rewrites. The size is fixed, as it is for a user who passes an example picture.
@@ -13,6 +16,7 @@ import io
 import json
 import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,10 +33,14 @@ if TYPE_CHECKING:
 
     from ...models.checkpoints.checkpoint import Checkpoint
 
-_INPUTS = {".onnx": "image", ".tflite": "serving_default_args_0"}
+_INPUTS = {".onnx": "image", ".tflite": "serving_default_args_0", ".ncnn": "in0", ".pte": "image"}
 FAILED = 3  # an error meant for users; Python itself exits with 1 for any other
 ORT = "onnxruntime"
 LITERT = "litert"
+NCNN = "ncnn"
+EXECUTORCH = "executorch"
+# What runs a stock file of another suffix than .onnx.
+ROUTES = {".tflite": LITERT, ".ncnn": NCNN, ".pte": EXECUTORCH}
 OPENVINO = ("openvino-f32", "openvino-bf16")  # names in `runners.BASELINE_RUNTIMES`
 
 
@@ -40,8 +48,8 @@ def build_in_subprocess(checkpoint: Path, size: tuple[int, int], target: Path) -
     """`build_stock` in a fresh process.
 
     Returns:
-        Runtimes for the file on this machine: ``onnxruntime`` and names of `OPENVINO`, or
-        ``litert``.
+        Runtimes for the file on this machine: ``onnxruntime`` and names of `OPENVINO`, or the one
+        of `ROUTES`.
 
     Raises:
         ValueError: the export failed; the message gives the reason.
@@ -67,7 +75,7 @@ def build_in_subprocess(checkpoint: Path, size: tuple[int, int], target: Path) -
 def build_stock(checkpoint: Path, size: tuple[int, int], target: Path) -> None:
     """Write ``target``, float32 (1, 3, height, width) in and out, and its manifest.
 
-    The suffix of ``target`` chooses the route: .onnx or .tflite.
+    The suffix of ``target`` chooses the route: .onnx, .tflite, .ncnn or .pte.
 
     Raises:
         FileNotFoundError, ValueError: see `models.checkpoints.checkpoint.load_checkpoint`.
@@ -77,8 +85,7 @@ def build_stock(checkpoint: Path, size: tuple[int, int], target: Path) -> None:
 
     loaded = load_checkpoint(str(checkpoint))
     generator = generator_from(loaded, norm="frozen")
-    write = _write_tflite if target.suffix == ".tflite" else _write_onnx
-    write(generator, size, target)
+    _WRITERS[target.suffix](generator, size, target)
     info = CheckpointInfo(loaded.sha256, str(checkpoint))
     write_manifest(_manifest(target, size, loaded, info), manifest_path(target))
 
@@ -107,6 +114,49 @@ def _write_tflite(generator: nn.Module, size: tuple[int, int], target: Path) -> 
         litert.convert(generator.eval(), (torch.zeros(1, 3, *size),)).export(str(target))
 
 
+def _write_ncnn(generator: nn.Module, size: tuple[int, int], target: Path) -> None:
+    torch = require("torch", extra="torch")
+    pnnx = require("pnnx", extra="export-ncnn")
+    target.mkdir()
+    with tempfile.TemporaryDirectory() as folder:
+        traced = Path(folder) / "net.pt"
+        with suppress_output(), torch.no_grad():
+            torch.jit.trace(generator.eval(), torch.zeros(1, 3, *size)).save(str(traced))
+        # Of pnnx's defaults only float16 weights are not taken: the row is the float32 one.
+        shape = f"inputshape=[1,3,{size[0]},{size[1]}]f32"
+        subprocess.run(
+            [pnnx.EXEC_PATH, traced.name, shape, "fp16=0"],
+            cwd=folder,
+            capture_output=True,
+            check=False,
+        )
+        for name in ("param", "bin"):
+            written = Path(folder) / f"net.ncnn.{name}"
+            if not written.is_file():
+                raise ValueError("pnnx cannot convert the network")
+            (target / f"model.{name}").write_bytes(written.read_bytes())
+
+
+def _write_executorch(generator: nn.Module, size: tuple[int, int], target: Path) -> None:
+    torch = require("torch", extra="torch")
+    with suppress_output():
+        exir = require("executorch.exir", extra="export-executorch")
+        xnnpack = require(
+            "executorch.backends.xnnpack.partition.xnnpack_partitioner", extra="export-executorch"
+        )
+        program = torch.export.export(generator.eval(), (torch.zeros(1, 3, *size),))
+        edge = exir.to_edge_transform_and_lower(program, partitioner=[xnnpack.XnnpackPartitioner()])
+        target.write_bytes(bytes(edge.to_executorch().buffer))
+
+
+_WRITERS = {
+    ".onnx": _write_onnx,
+    ".tflite": _write_tflite,
+    ".ncnn": _write_ncnn,
+    ".pte": _write_executorch,
+}
+
+
 def _manifest(
     path: Path, size: tuple[int, int], loaded: Checkpoint, info: CheckpointInfo
 ) -> Manifest:
@@ -120,7 +170,9 @@ def _manifest(
         checkpoint=info,
         norm="frozen",
         input=TensorSpec(_INPUTS[path.suffix], (1, 3, *size), "float32"),
-        output=TensorSpec("deblurred", (1, 3, *size), "float32"),
+        output=TensorSpec(
+            "out0" if path.suffix == ".ncnn" else "deblurred", (1, 3, *size), "float32"
+        ),
         size_multiple=loaded.size_multiple,
         receptive_radius_px=receptive_radius_px(loaded.backbone, loaded.widths),
         params=0,  # counted from the graph where they are shown
@@ -135,8 +187,8 @@ def _manifest(
 
 def routes(target: Path) -> tuple[str, ...]:
     """What can run a stock file on this machine's CPU."""
-    if target.suffix == ".tflite":
-        return (LITERT,)
+    if target.suffix in ROUTES:
+        return (ROUTES[target.suffix],)
     if not available("openvino"):
         return (ORT,)
     properties = require("openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -34,6 +34,10 @@ def measure_footprint(path: Path, manifest: Manifest, size: tuple[int, int]) -> 
         if manifest.input.size != tuple(size):
             raise ValueError(f"{path}: has the fixed size {manifest.input.size}, not {size}")
         return _footprint(path, size, count_tflite(path), "graph")
+    if suffix == ".ncnn":
+        from .ncnn_counts import count_ncnn
+
+        return _footprint(path, size, count_ncnn(path, size), "graph")
     if suffix in CHECKPOINT_SUFFIXES:
         from .module_counts import count_checkpoint
 

@@ -1,0 +1,1 @@
+"""ExecuTorch: the converter, its backends and its quantisation."""

@@ -1,0 +1,1 @@
+"""ncnn: the converter."""

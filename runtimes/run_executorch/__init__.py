@@ -1,0 +1,1 @@
+"""ExecuTorch: the runner."""

@@ -1,0 +1,1 @@
+"""ncnn: the runner and the reader of its files."""
