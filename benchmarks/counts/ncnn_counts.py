@@ -91,7 +91,8 @@ def _convolved(layer: Layer, read: Shape) -> Shape:
             sides.append((length - 1) * stride + reach + more - padding)
         else:
             sides.append((length + padding - reach) // stride + 1)
-    return (layer.number(0), *sides)
+    height, width = sides
+    return layer.number(0), height, width
 
 
 def _cropped(layer: Layer, read: Shape) -> Shape:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...models.network.generator import SIZE_MULTIPLE
 from ...quantize.pipeline import CalibrationStability, QuantPlan
 from ...quantize.ptq.pt2e import quantised_module
 from ...quantize.quality_drop import float_outputs, measure_drop
@@ -55,7 +54,8 @@ def _stability_db(
     if len(images) < 2:
         return None
     plan.log("comparing the two halves of the calibration pictures")
-    samples = load_sample_inputs(spec.size, SIZE_MULTIPLE, dynamic=False, count=PARITY_PICTURES)
+    multiple = graph.checkpoint.size_multiple
+    samples = load_sample_inputs(spec.size, multiple, dynamic=False, count=PARITY_PICTURES)
     floats = float_outputs(lambda image: run_reference(graph.reference, image), samples)
     drops: list[float] = []
     for start in (0, 1):
