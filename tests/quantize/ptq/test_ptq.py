@@ -10,8 +10,8 @@ import pytest
 from edgedeblur.quantize.pipeline import merge_halves, ort_infer
 from edgedeblur.quantize.ptq.equalise import equalise
 from edgedeblur.quantize.ptq.onnx_graph import (
-    layer_in_graph,
     correct_biases,
+    layer_in_graph,
     layers,
     quantise,
     quantised_weight,
