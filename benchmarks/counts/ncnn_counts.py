@@ -60,7 +60,7 @@ def _output_shape(layer: Layer, read: list[Shape], size: tuple[int, int], origin
     if layer.kind == "BinaryOp":
         return max(read, key=math.prod)
     if layer.kind == "Concat" and layer.number(0) == 0:
-        return (sum(shape[0] for shape in read), *read[0][1:])
+        return (sum(shape[0] for shape in read), read[0][1], read[0][2])
     channels, height, width = read[0] if read else (0, 0, 0)
     if layer.kind == "Interp" and {1, 2} <= layer.settings.keys():
         rows, columns = (float(layer.settings[axis]) for axis in (1, 2))
@@ -78,7 +78,7 @@ def _convolved(layer: Layer, read: Shape) -> Shape:
 
     The height's default is the width's, and the far side's the near side's.
     """
-    sides: list[int] = []
+    sides: list[int] = []  # height, width
     for axis, length in ((10, read[1]), (0, read[2])):
         kernel = layer.number(1 + axis, layer.number(1))
         reach = (kernel - 1) * layer.number(2 + axis, layer.number(2, 1)) + 1
@@ -91,8 +91,7 @@ def _convolved(layer: Layer, read: Shape) -> Shape:
             sides.append((length - 1) * stride + reach + more - padding)
         else:
             sides.append((length + padding - reach) // stride + 1)
-    height, width = sides
-    return layer.number(0), height, width
+    return (layer.number(0), sides[0], sides[1])
 
 
 def _cropped(layer: Layer, read: Shape) -> Shape:

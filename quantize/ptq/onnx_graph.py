@@ -112,7 +112,7 @@ def kept_nodes(model: ModelProto, recipe: Recipe) -> set[str]:
         ValueError: an entry of ``keep`` matches no layer.
     """
     named = layers(model)
-    keep = tuple(_layer_in_graph(entry, named) for entry in recipe.keep if entry != DEPTHWISE)
+    keep = tuple(layer_in_graph(entry, named) for entry in recipe.keep if entry != DEPTHWISE)
     kept = {node for layer, node in named.items() if is_kept(layer, keep)}
     if DEPTHWISE in recipe.keep:
         kept |= {node.name for node in model.graph.node if is_depthwise(node)}
@@ -125,7 +125,7 @@ def kept_nodes(model: ModelProto, recipe: Recipe) -> set[str]:
     return kept
 
 
-def _layer_in_graph(entry: str, named: Mapping[str, str]) -> str:
+def layer_in_graph(entry: str, named: Mapping[str, str]) -> str:
     """The entry's layer in this graph; a layer merged by a rewrite becomes its fusion point."""
     first = entry.partition(".")[0]
     for name in (entry, _FUSION_POINT_OF_LATERAL.get(first, first)):

@@ -17,6 +17,7 @@ from ...runtimes.optional import require
 from ...runtimes.sdk_errors import suppress_output
 from ..recipe import Recipe, is_kept, layer_name
 from .observers import observe
+from .onnx_graph import layer_in_graph
 from .weights import quantised_weight, weight_scale
 
 if TYPE_CHECKING:
@@ -84,15 +85,9 @@ def kept_weights(weights: Iterable[str], recipe: Recipe) -> set[str]:
     Raises:
         ValueError: an entry of the recipe matches no layer.
     """
-    layers = {weight: layer_name(weight) for weight in weights}
-    for entry in recipe.keep:
-        if not any(is_kept(layer, (entry,)) for layer in layers.values()):
-            known = list(layers.values())
-            raise ValueError(
-                f"recipe keeps {entry!r} in float, but there is no such layer; layers are "
-                f"{', '.join(known[:3])} ... {known[-1]}"
-            )
-    return {weight for weight, layer in layers.items() if is_kept(layer, recipe.keep)}
+    named = {layer_name(weight): weight for weight in weights}
+    keep = tuple(layer_in_graph(entry, named) for entry in recipe.keep)
+    return {weight for layer, weight in named.items() if is_kept(layer, keep)}
 
 
 def with_corrected_biases(
@@ -235,7 +230,8 @@ def _annotate_activations(model: GraphModule, config: Any, in_float: set[str]) -
     quantizer = require("torchao.quantization.pt2e.quantizer", extra=_EXTRA)
     annotation, key = quantizer.QuantizationAnnotation, quantizer.quantizer.Q_ANNOTATION_KEY
     for node in model.graph.nodes:
-        if not _is_convolution(node) or node.name in in_float or len(node.users) != 1:
+        # Transposed ones have their output channels elsewhere; XNNPACK's own rules know where.
+        if str(node.target) != _CONVOLUTIONS[0] or node.name in in_float or len(node.users) != 1:
             continue
         (user,) = node.users
         if str(user.target) not in _ACTIVATIONS:

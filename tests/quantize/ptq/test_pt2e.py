@@ -128,6 +128,8 @@ def test_layers_of_the_recipe_are_found_by_name_and_prefix():
     weights = ["fpn.features.0.0.weight", "smooth2.0.pointwise.weight", "final.pointwise.weight"]
     recipe = Recipe(keep=("final", "features.0.0"))
     assert kept_weights(weights, recipe) == {weights[0], weights[2]}
+    merged = ["smooth2.branches.0.conv.weight"]  # a rewrite made one convolution of two
+    assert kept_weights(merged, Recipe(keep=("smooth2.0.pointwise",))) == set(merged)
     with pytest.raises(ValueError, match=r"keeps 'finale' in float, but there is no such layer"):
         kept_weights(weights, Recipe(keep=("finale",)))
 

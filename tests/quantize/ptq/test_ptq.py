@@ -10,8 +10,8 @@ import pytest
 from edgedeblur.quantize.pipeline import merge_halves, ort_infer
 from edgedeblur.quantize.ptq.equalise import equalise
 from edgedeblur.quantize.ptq.onnx_graph import (
-    _layer_in_graph,
     correct_biases,
+    layer_in_graph,
     layers,
     quantise,
     quantised_weight,
@@ -181,11 +181,11 @@ def test_an_unknown_layer_to_keep_is_named():
 
 def test_a_recipe_for_the_plain_graph_fits_the_rewritten_one():
     rewritten = {name: name for name in ("features.0.0", "smooth2.branches.1.conv", "td3.conv")}
-    assert _layer_in_graph("features.0.0", rewritten) == "features.0.0"
-    assert _layer_in_graph("smooth2.0.pointwise", rewritten) == "smooth2"
-    assert _layer_in_graph("lateral1", rewritten) == "td3"
+    assert layer_in_graph("features.0.0", rewritten) == "features.0.0"
+    assert layer_in_graph("smooth2.0.pointwise", rewritten) == "smooth2"
+    assert layer_in_graph("lateral1", rewritten) == "td3"
     with pytest.raises(ValueError, match=r"keeps 'features\.1\.conv\.0' in float"):
-        _layer_in_graph("features.1.conv.0", rewritten)
+        layer_in_graph("features.1.conv.0", rewritten)
 
 
 def test_the_float_model_stays_as_it_is():
