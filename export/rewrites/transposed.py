@@ -37,8 +37,6 @@ def with_cropped_transposed(module: nn.Module) -> nn.Module:
         if type(layer) is nn.ConvTranspose2d and any(layer.output_padding):
             pairs = zip(layer.padding, layer.output_padding, strict=True)
             if any(int(kept) > int(cut) for cut, kept in pairs) or set(layer.dilation) != {1}:
-                raise ValueError(
-                    f"{name}: this transposed convolution's padding cannot be exported"
-                )
+                raise ValueError(f"{name}: cannot export a transposed convolution of this padding")
             layer.__class__ = CroppedTransposed
     return module

@@ -45,6 +45,10 @@ def to_model(graph: Graph, spec: ExportSpec) -> Any:  # noqa: ANN401 - coremltoo
         precision = ct.transform.FP16ComputePrecision(
             op_selector=lambda op: op.op_type not in _FLOAT32_OPS
         )
+    # Or the 127.5 of the pixels is multiplied into a last convolution that no tanh follows, and its
+    # weights have neither their values nor their name.
+    pipeline = ct.PassPipeline.DEFAULT
+    pipeline.remove_passes({"common::fuse_conv_scale"})
     return ct.convert(
         trace(graph, spec.size, pictures=pictures),
         inputs=[input_spec],
@@ -52,6 +56,7 @@ def to_model(graph: Graph, spec: ExportSpec) -> Any:  # noqa: ANN401 - coremltoo
         convert_to="mlprogram",
         minimum_deployment_target=getattr(ct.target, f"iOS{spec.options['ios']}"),
         compute_precision=precision,
+        pass_pipeline=pipeline,
         skip_model_load=True,
     )
 

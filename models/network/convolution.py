@@ -7,6 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+class Scaled(nn.Module):
+    """A layer that scales what a convolution of it gives; exporters get the scale folded away."""
+
+    def fold_scale(self) -> None:
+        """Multiply the convolution's weights instead, in place."""
+        raise NotImplementedError
+
+
 class SeparableConv(nn.Module):
     """Depthwise 3x3 (no bias), then pointwise 1x1: MobileNet-DSC's replacement for a dense 3x3.
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .convolution import Scaled
 from .norm import BatchNorm
 from .tracing import Branched
 from .widths import Widths
@@ -66,7 +67,7 @@ class Mixed(Branched):
         return torch.cat([cast("Tensor", part(image)) for part in self.parts()], dim=1)
 
 
-class ResidualBlock(Mixed):
+class ResidualBlock(Mixed, Scaled):
     """``relu(x + scale * conv(branches))``; the last block of the whole network has no ReLU."""
 
     def __init__(
@@ -79,8 +80,18 @@ class ResidualBlock(Mixed):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, channels, h, w) -> the same."""
-        result = cast("Tensor", self.conv2d(super().forward(image))) * self._scale + image
+        result = cast("Tensor", self.conv2d(super().forward(image)))
+        if self._scale != 1.0:
+            result = result * self._scale
+        result = result + image
         return F.relu(result) if self._relu else result
+
+    @torch.no_grad()
+    def fold_scale(self) -> None:
+        """Multiply the convolution's weights instead, in place."""
+        for parameter in self.conv2d.parameters():
+            parameter.copy_(parameter.double() * self._scale)
+        self._scale = 1.0
 
 
 def inceptionresnetv2_features(count: int, _widths: Widths) -> nn.Sequential:

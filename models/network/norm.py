@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from .convolution import last_conv, replace_last_conv
+from .convolution import Scaled, last_conv, replace_last_conv
 
 Module = TypeVar("Module", bound=nn.Module)
 Convolution = TypeVar("Convolution", bound=nn.Conv2d | nn.ConvTranspose2d)
@@ -222,7 +222,7 @@ def fold_into(conv: Convolution, norm: BatchNorm | InstanceNorm) -> Convolution:
 
 
 def fold_norms(module: Module) -> Module:
-    """A copy in which every frozen norm is folded into the convolution before it.
+    """A copy in which every frozen norm, and every scale, is folded into its convolution.
 
     Raises:
         ValueError: a norm is live, or does not follow a convolution.
@@ -237,7 +237,11 @@ def fold_norms(module: Module) -> Module:
         sequence[index - 1] = replace_last_conv(before, fold_into(last_conv(before), norm))
         sequence[index] = nn.Identity()
 
-    return _replace_norms(module, fold)
+    folded = _replace_norms(module, fold)
+    for part in folded.modules():
+        if isinstance(part, Scaled):
+            part.fold_scale()
+    return folded
 
 
 def decompose_live_norms(module: Module) -> Module:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # Operations of our graphs that produce activations, without shape arithmetic.
 ACTIVATION_OPS = frozenset(
-    {"Add", "Clip", "Concat", "Conv", "ConvTranspose", "DepthToSpace", "Relu", "Resize", "Slice",
-     "Tanh"}
+    {"Add", "AveragePool", "Clip", "Concat", "Conv", "ConvTranspose", "DepthToSpace", "MaxPool",
+     "Mul", "Pad", "Relu", "Resize", "Slice", "Tanh"}
 )  # fmt: skip
 _STRIDE = 4  # in rows and columns, of the values that are kept; minima and maxima are exact
 _VALUES = 100_000  # kept of each tensor over all pictures

@@ -21,6 +21,9 @@ from .quantised_operations import (
     dequantize,
     quantize,
 )
+from .window_operations import UnknownOperationError, avg_pool, max_pool, pad
+
+__all__ = ["Operation", "UnknownOperationError", "known_operations", "operation"]
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -34,11 +37,10 @@ _OPERATIONS: dict[str, Operation] = {
     "constexpr_blockwise_shift_scale": blockwise_shift_scale,
     "quantize": quantize,
     "dequantize": dequantize,
+    "avg_pool": avg_pool,
+    "max_pool": max_pool,
+    "pad": pad,
 }
-
-
-class UnknownOperationError(ValueError):
-    """The program holds an operation, or a variant of one, that cannot be emulated."""
 
 
 def operation(kind: str) -> Operation:
