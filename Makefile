@@ -5,7 +5,7 @@ READY := .venv/.ready
 PHOTO := benchmarks/samples/blurry/mountains.png
 MODEL := out/mobilenet_dsc_onnx-fp32_736x1280.onnx
 
-.PHONY: demo test test-slow test-wheel test-gpu mutants lint types readme results scaling lock clean android-check android-apk have-maven
+.PHONY: demo test test-heavy test-slow test-wheel test-gpu mutants lint types readme results scaling lock clean android-check android-apk have-maven
 
 demo: $(READY)  ## a blurry photo comes back sharper through an exported artifact, with a measured table
 	$(BIN)/deblur-export --backbone mobilenet_dsc --target onnx-fp32 --output out --force
@@ -15,6 +15,9 @@ demo: $(READY)  ## a blurry photo comes back sharper through an exported artifac
 
 test: $(READY)  ## the whole suite, without the slow full-size measurements
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-heavy: $(READY)  ## long tests of single formats
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m heavy --numprocesses 2 --dist loadfile
 
 test-slow: $(READY)  ## full-size checks: 24-megapixel memory, 720p overhead, export time
 	$(BIN)/python -m pytest -m slow

@@ -23,6 +23,9 @@ from tests.released import expected
 torch = pytest.importorskip("torch")
 
 
+pytestmark = pytest.mark.heavy
+
+
 def _run(path, image: np.ndarray) -> np.ndarray:
     """ExecuTorch alone, without our runner."""
     with quiet():

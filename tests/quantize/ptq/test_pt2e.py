@@ -12,6 +12,8 @@ from edgedeblur.quantize.ptq.pt2e import (
 from edgedeblur.quantize.recipe import Recipe
 from torch import nn
 
+pytestmark = pytest.mark.heavy
+
 PLAIN = Recipe(keep=())
 
 

@@ -16,6 +16,8 @@ from edgedeblur.runtimes.run_executorch.runner import text_of
 
 from tests.contracts import RunnerContract, spec_for
 
+pytestmark = pytest.mark.heavy
+
 
 class TestExecutorch(RunnerContract):
     @pytest.fixture(scope="class")
