@@ -55,7 +55,8 @@ def work(arguments: argparse.Namespace) -> int:
     if arguments.backbone in backbone_names():
         _check_sizes(get_network(arguments.backbone), sizes)
     threads, checkpoint = _load_checkpoint(arguments)
-    _check_sizes(checkpoint.described, sizes)
+    profiles = [tuple(s) for o in options.values() for s in o.get("profile") or ()]
+    _check_sizes(checkpoint.described, [*sizes, *profiles])
     jobs = _make_jobs(chosen, sizes, options, checkpoint, arguments)
     if arguments.tune:
         return run_tuning(arguments, checkpoint, jobs[0], threads)

@@ -157,7 +157,7 @@ def open_extras(
     teacher = None
     if config.loss.teaches:
         if not config.model.teacher:
-            raise ValueError("loss.distill and loss.feature need a --teacher; or set them to 0")
+            raise ValueError("loss.distill (or loss.feature) needs a --teacher; or set it to 0")
         teacher = generator_from(load_checkpoint(config.model.teacher))
         teacher.to(group.device).requires_grad_(False)
     board = None

@@ -264,3 +264,11 @@ def test_exporting_in_the_other_norm_mode_warns(tmp_path, capsys, released_h5):
     assert (norm, trained) == ("frozen", "live")
     assert "trained for live norms and are exported with frozen ones" in err
     assert export(*ours, norm="frozen") == ("frozen", "frozen", "")
+
+
+def test_sizes_of_a_profile_are_the_networks_own(capsys):
+    words = ["--backbone", "mobilenet_dsc", "--target", "trt-fp16", "--dynamic"]
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--profile", "32x32,64x96,64x97"])
+    assert ended.value.code == 2
+    assert "64x97" in capsys.readouterr().err

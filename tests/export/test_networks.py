@@ -124,7 +124,7 @@ def test_names_are_offered_and_typos_get_the_nearest(capsys):
     assert f"unknown backbone 'mobilenet_dsc_slin'; did you mean {NAME}?" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert f"mobilenet, mobilenet_dsc, {NAME};" in " ".join(capsys.readouterr().out.split())
+    assert f"mobilenet, mobilenet_dsc, {NAME}, msr2b;" in " ".join(capsys.readouterr().out.split())
 
 
 def test_every_shipped_file_is_the_network_it_is_named_after(monkeypatch):

@@ -252,7 +252,7 @@ class TestRequests:
             ("--compute-capability", "61"),
             ("--compute-capability", ""),
             ("--profile", "32x32,64x96"),
-            ("--profile", "32x32,64x96,64x97"),
+            ("--profile", "32x32,64x96,0x96"),
             ("--workspace", "0"),
             ("--opt-level", "6"),
             ("--max-batch", "x"),

@@ -11,13 +11,13 @@ from tests.quantize.support import model_of, node
 
 
 def halving():
-    """image -> Relu a -> Mul by -0.5 (nothing that is watched) -> Clip out."""
+    """image -> Relu a -> Div by -2 (nothing that is watched) -> Clip out."""
     nodes = [
         node("Relu", ["image"], "a"),
-        node("Mul", ["a", "factor"], "b"),
+        node("Div", ["a", "factor"], "b"),
         node("Clip", ["b", "low"], "out"),
     ]
-    return model_of(nodes, {"factor": -0.5, "low": -9.0})
+    return model_of(nodes, {"factor": -2.0, "low": -9.0})
 
 
 def ramp(height, width, start=0.0):

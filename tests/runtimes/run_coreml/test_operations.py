@@ -11,9 +11,7 @@ from edgedeblur.runtimes.run_coreml.operations import UnknownOperationError, kno
 
 from tests.runtimes.run_coreml.mil import run, saved
 
-pytest.importorskip(
-    "coremltools", reason="coremltools is not installed: pip install -e '.[coreml]'"
-)
+pytest.importorskip("coremltools", reason="install it: pip install -e '.[coreml]'")
 
 SHAPE = (1, 4, 6, 5)
 RNG = np.random.default_rng(7)
