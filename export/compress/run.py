@@ -11,7 +11,7 @@ from ...models.checkpoints.checkpoint import save_checkpoint
 from ...models.compress.importance import Importance
 from ...models.network.generator import Generator
 from .candidates import Candidate, propose
-from .steps import Steps
+from .steps import TRAINING, Steps
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,10 @@ def compress(steps: Steps) -> Outcome:
 
 
 def _trained(steps: Steps, chosen: Candidate, importance: Importance) -> Generator:
-    start = steps.folder / "start.safetensors"
-    if not start.exists():  # a training that goes on starts from this very file
-        save_checkpoint(steps.sliced(chosen.widths, importance), start, norm="frozen")
     count = steps.wanted.steps
     if count:
         steps.log(f"training {chosen.name} for {count} steps")
-    return steps.trained(start, steps.folder / "training", count)
+    return steps.trained(chosen.widths, importance, TRAINING, count)
 
 
 def _judged(steps: Steps, narrow: Generator, body: dict[str, Any]) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from .bench import Bench
 from .settings import Compression
 
 Log = Callable[[str], None]
+IMPORTANCE = "importance.safetensors"
+ARTIFACTS, TRIALS, TRAINING = "artifacts", "trials", "training"
 
 
 class Steps:
@@ -67,6 +70,8 @@ class Steps:
             _check_timed(target)
         self.folder = wanted.output
         check_folder_writable(self.folder)
+        if force:
+            _remove_earlier_run(self.folder)
         header = {**wanted.header(self.source.sha256), "machine": machine()}
         self.cache = ResultsCache(self.folder / "run.json", header, force=force)
         self.suffix = target.suffix
@@ -75,7 +80,7 @@ class Steps:
         """Taylor importance on crops; from the weights' norms where there are none."""
         from safetensors.torch import load_file, save_file
 
-        path = self.folder / "importance.safetensors"
+        path = self.folder / IMPORTANCE
         kind = "taylor" if self.wanted.sharp or self.wanted.pairs else "norm"
         if self.cache.entries().get("importance") == kind and path.exists():
             stored = load_file(path)
@@ -102,16 +107,14 @@ class Steps:
         """Export the network at each record, whatever is not there yet."""
         paths: list[Path] = []
         for number, widths in enumerate(records):
-            stem = self.folder / "artifacts" / f"{kind}{number:02d}-{digest(widths)}"
+            stem = self.folder / ARTIFACTS / f"{kind}{number:02d}-{digest(widths)}"
             checkpoint = stem.with_suffix(".safetensors")
             generator = self.sliced(widths, importance)
             if not checkpoint.exists():
                 save_checkpoint(generator, checkpoint, norm="frozen")
             artifact = Path(f"{stem}{self.suffix}")
-            text = f"{kind} {number + 1} of {len(records)}"
-            self.bench.build(
-                generator, checkpoint, artifact, lambda t, x=text: self.log(f"{x}: {t}")
-            )
+            log = self._log_at(f"{kind} {number + 1} of {len(records)}")
+            self.bench.build(generator, checkpoint, artifact, log)
             paths.append(artifact)
         return paths
 
@@ -141,25 +144,25 @@ class Steps:
         Raises:
             InterruptedError: a signal ended the training; its argument is the exit code.
         """
-        stem = digest(widths)
         steps = self.wanted.trial_steps if self.wanted.steps else 0
 
         def measure() -> dict[str, float]:
-            start = self.folder / "trials" / f"{stem}.safetensors"
-            save_checkpoint(self.sliced(widths, importance), start, norm="frozen")
             if steps:
                 self.log(f"trying {name} for {steps} steps")
-            return self.gains(self.trained(start, self.folder / "trials" / stem, steps))
+            return self.gains(self.trained(widths, importance, TRIALS, steps))
 
         pictures = f"{self.wanted.val_sharp} {self.wanted.val_pairs}"  # may change
-        return self.cache.get(f"trial {stem}, {steps} steps, {pictures}", measure)
+        return self.cache.get(f"trial {digest(widths)}, {steps} steps, {pictures}", measure)
 
-    def trained(self, start: Path, folder: Path, steps: int) -> Generator:
-        """A sliced checkpoint after ``steps`` steps of distillation.
+    def trained(self, widths: Widths, importance: Importance, kind: str, steps: int) -> Generator:
+        """The network at a record after ``steps`` steps of distillation, in a folder of its own.
 
         Raises:
             InterruptedError: as `trial`.
         """
+        folder = self.folder / kind / f"{digest(widths)}-{steps}"
+        start = folder.with_suffix(".safetensors")
+        save_checkpoint(self.sliced(widths, importance), start, norm="frozen")
         if not steps:
             return generator_from(load_checkpoint(str(start)))
         found, code = training.distil(self.wanted, start, self.source.backbone, folder, steps=steps)
@@ -183,6 +186,13 @@ def _check_timed(target: Target) -> None:
             f"{target.name} cannot be timed on this machine, which only emulates it; give "
             "--budget-macs, or another --target"
         )
+
+
+def _remove_earlier_run(folder: Path) -> None:
+    """What `Steps` keeps in a folder; a new run must not go on from another's networks."""
+    (folder / IMPORTANCE).unlink(missing_ok=True)
+    for kind in (ARTIFACTS, TRIALS, TRAINING):
+        shutil.rmtree(folder / kind, ignore_errors=True)
 
 
 def digest(widths: Widths) -> str:

@@ -1,6 +1,7 @@
 """The seam: what export, quantisation, tiling, benchmarks and training must know of a network.
 
-Nothing outside this folder knows a layer's name. Names of layers and tensors stand here as data.
+Names of layers and tensors stand here as data. Outside this folder only `quantize.recipe` and
+`quantize.ptq.onnx_graph` still know some, those of the pyramids' heads and laterals.
 """
 
 from __future__ import annotations

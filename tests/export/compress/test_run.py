@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from edgedeblur.export.compress import training
 from edgedeblur.export.compress.bench import ExportBench
 from edgedeblur.export.compress.cli import main
@@ -162,13 +163,40 @@ def test_training_teaches_the_narrow_network(whole, photos, tmp_path, monkeypatc
                    overrides=("data.crop=32", "data.batch=2"))  # fmt: skip
     outcome = compress(Steps(asked, CountingBench(), lambda _: None))
     assert set(outcome.body["gains_db"]) == {"samples", "val-sharp"}
-    start = load_checkpoint(str(tmp_path / "start.safetensors"))
+    (start_path,) = (tmp_path / "training").glob("*.safetensors")
+    start = load_checkpoint(str(start_path))
     trained = load_checkpoint(str(outcome.checkpoint))
     assert trained.widths == start.widths
     floats = [name for name, t in trained.state.items() if t.is_floating_point()]
     moved = [name for name in floats if (trained.state[name] != start.state[name]).any()]
     assert len(moved) > len(floats) / 2
     assert trained.metadata["teacher"] == str(whole)
+
+
+def test_a_run_that_starts_anew_takes_nothing_of_the_earlier_one(whole, photos, tmp_path):
+    values = {"trial_steps": 1, "importance_batches": 1, "sharp": (str(photos),), "quiet": True,
+              "overrides": ("data.crop=32", "data.batch=2")}  # fmt: skip
+    first = wanted(whole, tmp_path, steps=2, **values)
+    compress(Steps(first, CountingBench(), lambda _: None))
+    other = wanted(whole, tmp_path, steps=3, budget=Budget(ratio=0.65), **values)
+    bench = CountingBench()
+    outcome = compress(Steps(other, bench, lambda _: None, force=True))
+    assert bench.ms(load_checkpoint(str(outcome.checkpoint)).widths) <= 0.65 * bench.ms(TINY)
+    assert len(list((tmp_path / "training").glob("*.safetensors"))) == 1
+
+
+def test_more_training_is_another_training(whole, photos, tmp_path):
+    values = {"trial_steps": 1, "importance_batches": 1, "sharp": (str(photos),), "quiet": True,
+              "overrides": ("data.crop=32", "data.batch=2")}  # fmt: skip
+    states = []
+    for steps in (2, 4):
+        asked = wanted(whole, tmp_path, steps=steps, **values)
+        outcome = compress(Steps(asked, CountingBench(), lambda _: None))
+        states.append(load_checkpoint(str(outcome.checkpoint)))
+    assert states[0].widths == states[1].widths
+    assert states[1].metadata["steps"] == "4"
+    name = "smooth2.0.pointwise.weight"
+    assert not torch.equal(states[0].state[name], states[1].state[name])
 
 
 KILLED = """
