@@ -21,13 +21,25 @@ class NhwcWrapper(nn.Module):
         super().__init__()
         self.network = network
         self.levels = levels
+        # The converter multiplies the factor into a first convolution that pads nothing, whose
+        # weights are then another's. A clamp that changes nothing stands between.
+        self.apart = levels and _starts_unpadded(network)
 
     def forward(self, image: Tensor) -> Tensor:
         """(1, H, W, 3) -> (1, H, W, 3)."""
         if self.levels:
             image = image * (1.0 / HALF_RANGE) - 1.0
+        if self.apart:
+            image = image.clamp(-1.0, 1.0)
         result = self.network(image.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return (result + 1.0) * HALF_RANGE if self.levels else result
+
+
+def _starts_unpadded(network: nn.Module) -> bool:
+    """Whether the first layer that computes is a convolution of valid pixels alone."""
+    kinds = (nn.Conv2d, nn.ReflectionPad2d)
+    first = next((layer for layer in network.modules() if isinstance(layer, kinds)), None)
+    return isinstance(first, nn.Conv2d) and not any(map(bool, first.padding))
 
 
 def name_io(file: TfliteFile) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast, get_args, get_type_hints
 
 from ..data.motion import Motion
+from ..data.restore import Restore
 from .objective.losses import ADVERSARIAL_LOSSES, PIXEL_LOSSES
 from .presets import FOLDER, preset_names
 
@@ -157,6 +158,7 @@ class Config:
     optim: Optim = field(default_factory=Optim)
     data: Data = field(default_factory=Data)
     blur: Motion = field(default_factory=Motion)
+    restore: Restore = field(default_factory=Restore)
     run: Run = field(default_factory=Run)
 
 

@@ -67,7 +67,7 @@ def train(
         if group.is_main:
             _check_folder(folder, resume=arguments.resume, force=arguments.force)
         sources = open_sources(config, arguments)
-        crops = Crops(sources, config.data.seed, flips=config.data.flips)
+        crops = Crops(sources, config.data.seed, flips=config.data.flips, restore=config.restore)
         labels = [source.label for source in sources]
         examples = validation_examples(config, arguments) if group.is_main else []
         generator = start_generator(config)

@@ -16,6 +16,7 @@ from ..columns import (
     quality_columns,
     scored_rows,
 )
+from ..degradations import degradation_table
 from ..phone import notes, phone_columns, phone_rows
 from ..pictures import PER_PICTURE, slug
 from ..registry import FOLDER, Destination, ReportFormat
@@ -66,6 +67,7 @@ def report_markdown(result: BenchResult, pictures: Path) -> str:
     parts += _sizes(result.rows)
     if scored:
         parts += ["## Quality", "", markdown_table(quality_columns(), scored), ""]
+    parts += _degradations(result)
     if phone_rows(result):
         parts += ["## On the phone", "", markdown_table(phone_columns(), phone_rows(result)), ""]
     parts += [f"- {line}" for line in conventions] + [""]
@@ -76,14 +78,24 @@ def report_markdown(result: BenchResult, pictures: Path) -> str:
     return "\n".join(parts)
 
 
+def _degradations(result: BenchResult) -> list[str]:
+    table = degradation_table(result)
+    remark = "Mean PSNR in dB; in brackets, the gain over the degraded pictures."
+    return ["## Quality by degradation", "", *_plain(table), "", remark, ""] if table else []
+
+
 def _sizes(rows: Sequence[Row]) -> list[str]:
     table = size_table(rows)
     if not table:
         return []
-    lines = ["| " + " | ".join(cells) + " |" for cells in table]
-    rule = "|---" + "|---:" * (len(table[0]) - 1) + "|"
     remark = "MB are 10^6 bytes; in brackets, the share of the same format's float32 file."
-    return ["## Download size", "", lines[0], rule, *lines[1:], "", remark, ""]
+    return ["## Download size", "", *_plain(table), "", remark, ""]
+
+
+def _plain(table: Sequence[Sequence[str]]) -> list[str]:
+    """Cells as a table, headings first."""
+    lines = ["| " + " | ".join(_escape(cell) for cell in cells) + " |" for cells in table]
+    return [lines[0], "|---" + "|---:" * (len(table[0]) - 1) + "|", *lines[1:]]
 
 
 def markdown_table(columns: Sequence[Column], rows: Sequence[Row]) -> str:

@@ -15,6 +15,7 @@ from ..columns import (
     size_columns,
     time_columns,
 )
+from ..degradations import degradation_table
 from ..phone import notes, phone_columns, phone_rows
 from ..registry import Destination, ReportFormat
 
@@ -35,11 +36,25 @@ def print_tables(result: BenchResult, console: Console) -> None:
     scored = scored_rows(result)
     if scored:
         console.print(_table("Quality", quality_columns(), scored))
+    if by_kind := degradation_table(result):
+        console.print(_cells("Quality by degradation: PSNR in dB (gain)", by_kind))
     if phone_rows(result):
         console.print(_table("On the phone", phone_columns(), phone_rows(result)))
     if measured:
         for line in notes(result):
             console.print(line, markup=False)
+
+
+def _cells(title: str, cells: Sequence[Sequence[str]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left")
+    for number, heading in enumerate(cells[0]):
+        table.add_column(heading, justify="left" if number == 0 else "right", overflow="fold")
+    for row in cells[1:]:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
 
 
 def _table(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> Table:

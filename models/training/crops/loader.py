@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ...data.restore import Restore, degraded
 from ..config import Config
 from ..schedule import decay_span
 from .sources import BadPictureError, Source
@@ -86,8 +87,16 @@ class Crops(Dataset[Any]):
         ValueError: no usable picture in a row of tries.
     """
 
-    def __init__(self, sources: Sequence[Source], seed: int, *, flips: bool = True) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        seed: int,
+        *,
+        flips: bool = True,
+        restore: Restore | None = None,
+    ) -> None:
         self.sources = list(sources)
+        self._restore = restore if restore is not None and any(restore.shares) else None
         self._seed, self._flips = seed, flips
         self._starts = np.cumsum([0, *(len(source) for source in self.sources)])
         self._order: tuple[int, np.ndarray] | None = None
@@ -109,6 +118,8 @@ class Crops(Dataset[Any]):
                 continue
             if self._flips:
                 blurry, sharp = _flipped(rng, blurry, sharp)
+            if self._restore is not None:
+                blurry = degraded(rng, blurry, self._restore)
             return blurry, sharp, skipped
         raise ValueError(f"{_TRIES} unusable pictures in a row, the last: {skipped[-1]}")
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from edgedeblur.models.data.motion import Motion
+from edgedeblur.models.data.restore import Restore
 from edgedeblur.models.training.crops.loader import Crops, Plan, batches
 from edgedeblur.models.training.crops.sources import (
     BadPictureError,
@@ -143,3 +144,16 @@ def _empty(tmp_path):
     folder = tmp_path / "empty"
     folder.mkdir()
     return folder
+
+
+def test_crops_are_degraded_by_the_shares_and_sharp_sides_are_not(sharp_folder):
+    def crops(restore):
+        source = SharpPictures(sharp_folder, Motion(), PictureStore(10**9))
+        return Crops([source], seed=3, restore=restore)
+
+    plain, noisy = crops(None), crops(Restore(gaussian_share=1.0))
+    for number in range(4):
+        (blurry, sharp, _), (bad, same, _) = plain[number, 64], noisy[number, 64]
+        assert np.array_equal(sharp, same)
+        assert 4 < (bad.astype(float) - blurry).std() < 26
+        assert np.array_equal(crops(Restore())[number, 64][0], blurry)
