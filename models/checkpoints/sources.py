@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..network.registry import backbone_names
 from .download import Progress, download
+from .recorded import UnpinnedFile, download_recorded
 
 _ZOO = Path(__file__).parent.parent / "zoo"
 
@@ -40,6 +41,21 @@ RELEASED = ReleasedFile(
 )
 
 
+# The Drive id in the README of github.com/VITA-Group/DeblurGANv2. No hash of it is published: 60.9
+# million parameters in float32 are 243.7 MB, and the names of the tensors a little more.
+UNPINNED = {
+    "inception": UnpinnedFile(
+        name="fpn_inception.h5",
+        addresses=(
+            "https://drive.usercontent.google.com/download"
+            "?id=1UXcsRVW-6KF23_TNzxw-xC0SzaMfXOaR&export=download&confirm=t",
+        ),
+        least_bytes=243_000_000,
+        most_bytes=260_000_000,
+    )
+}
+
+
 def zoo_path(network: str) -> Path:
     """The path of a network's shipped checkpoint, whether or not it exists."""
     return _ZOO / f"{network}.safetensors"
@@ -66,6 +82,8 @@ def default_source(network: str) -> str:
     hint = "--checkpoint FILE with your own weights"
     if network == "mobilenet":
         hint = "--checkpoint released (downloads fpn_mobilenet.h5, 13.5 MB), or " + hint
+    if network in UNPINNED:
+        hint = f"--checkpoint released (downloads {UNPINNED[network].name}, 244 MB), or {hint}"
     raise ValueError(f"no checkpoint is shipped for {network!r}; use {hint}")
 
 
@@ -82,6 +100,10 @@ def resolve_source(
         OSError: the download failed; see `download.download`.
     """
     if source == "released":
+        if backbone in UNPINNED:
+            target = cache_folder() / UNPINNED[backbone].name
+            download_recorded(UNPINNED[backbone], target, progress=progress)
+            return target
         if backbone not in (None, "mobilenet"):
             raise ValueError(f"nothing was released for {backbone}; use --checkpoint FILE")
         target = cache_folder() / RELEASED.name
