@@ -1,0 +1,141 @@
+"""Parts of the other networks' exports, small: the whole networks through every target are slow."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from edgedeblur.export.build import Settings, _kept_layers
+from edgedeblur.export.prepare import check_norm_size, prepare
+from edgedeblur.export.registry import get_target, targets
+from edgedeblur.export.rewrites.transposed import CroppedTransposed, with_cropped_transposed
+from edgedeblur.export.to_tflite.io_types import NhwcWrapper
+from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
+from edgedeblur.models.network.registry import build_generator, get_network
+from torch import nn
+
+from tests.models.network import written_out
+
+FLOATS = [name for name, target in targets().items() if not target.needs_calibration]
+
+
+@pytest.mark.parametrize("kernel", [3, 4, 5])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_cropped_transposed_is_the_same_convolution(kernel, groups):
+    torch.manual_seed(0)
+    plain = nn.ConvTranspose2d(
+        4, 6, kernel, stride=2, padding=(kernel - 1) // 2, output_padding=1, groups=groups
+    )
+    found = with_cropped_transposed(nn.Sequential(plain))
+    assert type(found[0]) is CroppedTransposed
+    assert type(plain) is nn.ConvTranspose2d
+    image = torch.randn(1, 4, 5, 7)
+    torch.testing.assert_close(found(image), plain(image), atol=1e-6, rtol=0)
+
+
+def test_paddings_that_no_crop_makes_are_refused():
+    dilated = nn.ConvTranspose2d(2, 2, 3, stride=2, padding=1, output_padding=1, dilation=2)
+    larger = nn.ConvTranspose2d(2, 2, 3, stride=2, padding=0, output_padding=1)
+    for layer in (dilated, larger):
+        with pytest.raises(ValueError, match=r"^0: .*transposed convolution of this padding"):
+            with_cropped_transposed(nn.Sequential(layer))
+    whole = nn.ConvTranspose2d(2, 2, 3, stride=2, padding=1)
+    assert type(with_cropped_transposed(nn.Sequential(whole))[0]) is nn.ConvTranspose2d
+
+
+@pytest.mark.parametrize(
+    ("layers", "apart"),
+    [
+        ([nn.Conv2d(3, 3, 3)], True),
+        ([nn.Conv2d(3, 3, 3, padding=1)], False),
+        ([nn.ReflectionPad2d(1), nn.Conv2d(3, 3, 3)], False),
+    ],
+)
+def test_pixels_factor_stays_out_of_a_first_convolution_without_padding(layers, apart):
+    wrapper = NhwcWrapper(nn.Sequential(*layers), levels=True)
+    assert wrapper.apart == apart
+    assert not NhwcWrapper(nn.Sequential(*layers), levels=False).apart
+    image = torch.rand(1, 5, 5, 3) * 255
+    wrapper.apart = not apart  # the clamp changes nothing
+    other = wrapper(image)
+    wrapper.apart = apart
+    torch.testing.assert_close(wrapper(image), other)
+
+
+def test_final_in_a_recipe_is_the_last_layer():
+    assert _kept_layers(("final", "smooth"), "final.pointwise") == ("final", "smooth")
+    assert _kept_layers(("final", "model.1"), "model.26") == ("model.26", "model.1")
+    assert _kept_layers(("final", "a"), "") == ("a",)
+
+
+def test_live_norms_need_norms():
+    with pytest.raises(ValueError, match="msr2b has no norms; leave out --norm live"):
+        check_norm_size(get_network("msr2b"), "live", (64, 64))
+    check_norm_size(get_network("deblurgan"), "live", (8, 8))
+    with pytest.raises(ValueError, match="cannot be used at 32x32"):
+        check_norm_size(get_network("mobilenet"), "live", (32, 32))
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Name -> a file of the network with random weights, made when it is asked for."""
+    folder, made = tmp_path_factory.mktemp("family"), {}
+
+    def get(name):
+        if name not in made:
+            generator = written_out.randomise(build_generator(name, decoder_norm="instance"))
+            last = generator.get_submodule(get_network(name).last)
+            with torch.no_grad():
+                last.weight.mul_(0.05)
+            made[name] = folder / f"{name}.pth"
+            torch.save(generator.state_dict(), made[name])
+        return made[name]
+
+    return get
+
+
+def test_scales_of_residual_blocks_are_folded(weights):
+    checkpoint = load_checkpoint(str(weights("inception")))
+    graph = prepare(checkpoint, norm="frozen")
+    block = graph.module.get_submodule("fpn.inception.repeat.0")
+    whole = graph.reference.get_submodule("fpn.inception.repeat.0")
+    torch.testing.assert_close(block.conv2d.weight, whole.conv2d.weight * 0.17)
+    image = torch.rand(1, 3, 160, 160) * 2 - 1
+    with torch.no_grad():
+        assert (graph.module(image) - graph.reference(image)).abs().max() < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", FLOATS)
+@pytest.mark.parametrize("norm", ["frozen", "live"])
+@pytest.mark.parametrize("name", ["inception", "deblurgan", "msr2b"])
+def test_networks_meet_pytorch_through_every_float_target(name, norm, target, weights, tmp_path):
+    from edgedeblur.export import export
+
+    suffix = get_target(target).suffix
+    settings = Settings(norm=norm, threads=1)
+    size = (max(64, get_network(name).smallest_side),) * 2
+
+    def build():
+        return export(
+            weights(name), target, size=size, output=tmp_path / f"a{suffix}", settings=settings
+        )
+
+    if norm == "live" and (name == "msr2b" or target.startswith("tflite")):
+        with pytest.raises(ValueError, match=r"has no norms|needs frozen norms"):
+            build()
+        return
+    parity = build().manifest.parity
+    assert parity.worst_psnr_db >= get_target(target).tolerance_psnr_db
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["onnx-int8", "tflite-int8", "coreml-int8", "trt-int8"])
+@pytest.mark.parametrize("name", ["inception", "deblurgan", "msr2b"])
+def test_networks_keep_the_drop_gate_in_8_bits(name, target, weights, tmp_path):
+    from edgedeblur.export import export
+
+    settings = Settings(norm="frozen", threads=1, calibration_count=4, rewrite="none")
+    size = (max(64, get_network(name).smallest_side),) * 2
+    path = tmp_path / f"a{get_target(target).suffix}"
+    done = export(weights(name), target, size=size, output=path, settings=settings)
+    assert done.manifest.quantisation.psnr_drop_db <= 0.1
