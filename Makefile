@@ -5,7 +5,7 @@ READY := .venv/.ready
 PHOTO := benchmarks/samples/blurry/mountains.png
 MODEL := out/mobilenet_dsc_onnx-fp32_736x1280.onnx
 
-.PHONY: demo test test-heavy test-slow test-wheel test-gpu mutants lint types readme results scaling lock clean android-check android-apk have-maven
+.PHONY: demo test test-browser test-heavy test-slow test-wheel test-gpu mutants lint types readme results scaling lock clean android-check android-apk have-maven
 
 demo: $(READY)  ## a blurry photo comes back sharper through an exported artifact, with a measured table
 	$(BIN)/deblur-export --backbone mobilenet_dsc --target onnx-fp32 --output out --force
@@ -24,6 +24,9 @@ test-slow: $(READY)  ## full-size checks: 24-megapixel memory, 720p overhead, ex
 
 test-wheel: $(READY)  ## the wheel in fresh environments without PyTorch: sizes, pixels, messages
 	$(BIN)/python -m pytest -m wheel
+
+test-browser: $(READY)  ## the pages in headless Chromium; needs chromium (apt-get install chromium)
+	$(BIN)/python -m pytest -m browser
 
 test-gpu: $(READY)  ## engines and PyTorch on an NVIDIA GPU; fails where there is none
 	$(BIN)/python -m pytest -m gpu

@@ -114,7 +114,13 @@ def _add_output(group: Group) -> None:
         "--report",
         type=Path,
         metavar="DIR",
-        help="write a folder with report.md, report.json and pictures",
+        help="write a folder with report.md, report.html, report.json and pictures; a name that "
+        "ends in .html writes that page alone",
+    )
+    add(
+        "--full-quality",
+        action="store_true",
+        help="store the page's pictures without loss, however large it becomes",
     )
     add("--force", action="store_true", help="replace an existing FILE or DIR")
     add(

@@ -131,5 +131,7 @@ def _write(arguments: argparse.Namespace, result: BenchResult, pictures_folder: 
     if arguments.json is not None:
         get_format("json").write(result, Destination(arguments.json, force=arguments.force))
     if arguments.report is not None:
-        to = Destination(str(arguments.report), pictures_folder, force=arguments.force)
+        to = Destination(
+            str(arguments.report), pictures_folder, arguments.force, arguments.full_quality
+        )
         format_for(arguments.report).write(result, to)

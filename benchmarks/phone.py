@@ -208,6 +208,7 @@ def _latency(file: PhoneFile, size: tuple[int, int]) -> Latency:
         start_memory_bytes=None,
         memory_method="not measured on phones",
         round_medians_ms=(infer.median_ms,),
+        infer_runs_ms=file.infer_ms,
     )
 
 

@@ -15,9 +15,8 @@ from typing import Any
 from .quality.scores import Quality
 from .serialise import from_json_types, to_json_types
 
-SCHEMA_VERSION = 4
-# 2, 3 and 4 added fields that have defaults, so what version 1 wrote still reads.
-_READABLE = (1, 2, 3, 4)
+SCHEMA_VERSION = 5
+_READABLE = (1, 2, 3, 4, 5)  # each only added fields, all with defaults
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,10 @@ class Latency:
             None without a GPU.
         device_memory_bytes: The largest drop of the GPU's free memory since opening, which
             includes other processes' allocations; None without a GPU.
+        infer_runs_ms: Every run of `infer`; empty in results of before version 5.
         pictures_per_s: `infer_many` over ``runs`` pictures, with the hint ``throughput`` only.
 
-    Of several rounds, ``import_ms``, ``load_ms`` and ``first_ms`` are medians, memory the largest.
+    Of several rounds ``import_ms``, ``load_ms``, ``first_ms`` are medians, memory the largest.
     """
 
     size: tuple[int, int]
@@ -123,6 +123,7 @@ class Latency:
     pictures_per_s: float | None = None
     gpu: Spread | None = None
     device_memory_bytes: int | None = None
+    infer_runs_ms: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

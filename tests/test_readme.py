@@ -58,6 +58,7 @@ def test_links_and_commands_exist():
 
 def test_commands_in_the_pages_are_real():
     from edgedeblur.benchmarks.arguments import build_parser as bench
+    from edgedeblur.benchmarks.report.html.cli import build_parser as report
     from edgedeblur.export.arguments import build_parser as export
     from edgedeblur.export.compress.cli import build_parser as compress
     from edgedeblur.models.training.cli import build_parser as train
@@ -70,6 +71,7 @@ def test_commands_in_the_pages_are_real():
         "deblur-compress": compress(),
         "deblur-run": run(),
         "deblur-bench": bench(),
+        "deblur-report": report(),
         "deblur-train": train(),
     }
     told = "\n".join(page.read_text().replace("\\\n", " ") for page in PAGES)

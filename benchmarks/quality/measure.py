@@ -39,14 +39,22 @@ class ReportPicture:
 
 @dataclass
 class Gallery:
-    """Keeps the first picture and the worst: the one farthest from PyTorch's, or from sharp."""
+    """Keeps the first picture and the worst: the one farthest from PyTorch's, or from sharp.
 
+    ``save_each`` is called with every picture and its place in the data set.
+    """
+
+    save_each: Callable[[ReportPicture, int], None] | None = None
     first: ReportPicture | None = None
     worst: ReportPicture | None = None
     _lowest: float = field(default=math.inf)
+    _seen: int = 0
 
     def offer(self, picture: ReportPicture, score: PictureScore) -> None:
         """Keep the next picture if it is the first or the worst so far."""
+        if self.save_each is not None:
+            self.save_each(picture, self._seen)
+        self._seen += 1
         closeness = score.psnr_db if score.drift is None else score.drift.psnr_db
         if self.first is None:
             self.first = replace(picture, role="first")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # distance to the sharp picture is larger.
 DRIFT_GAIN, SHARP_GAIN = 8, 2
 PER_PICTURE = 4  # before, after, sharp, difference
+EACH, INPUTS = "each", "inputs"  # folders of `write_each`; no row is called the second
+MOST = 10  # pictures that `write_each` keeps
+DRIFT_SCALE = 16
 
 
 def write_pictures(pictures: Sequence[ReportPicture], folder: Path) -> list[Path]:
@@ -48,6 +51,35 @@ def write_pictures(pictures: Sequence[ReportPicture], folder: Path) -> list[Path
             write_picture(Picture(pixels), path)
             written.append(path)
     return written
+
+
+def write_each(picture: ReportPicture, number: int, folder: Path) -> None:
+    """Save one picture for a page that shows them all: ``00_cat_after.png`` and so on.
+
+    Args:
+        picture: The photograph.
+        number: Its place in the data set, from 0; from `MOST` on nothing is written.
+        folder: The row's. What all rows share goes into ``inputs`` beside it; ``drift`` is
+            ``|after - PyTorch|``, amplified `DRIFT_SCALE` times.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    if number >= MOST:
+        return
+    stem = f"{number:02d}_{slug(picture.name)}"
+    images = {
+        folder.parent / INPUTS / f"{stem}_before.png": picture.before,
+        folder.parent / INPUTS / f"{stem}_sharp.png": picture.sharp,
+        folder / EACH / f"{stem}_after.png": picture.after,
+    }
+    if picture.reference is not None:
+        drift = amplified_difference(picture.after, picture.reference, DRIFT_SCALE)
+        images[folder / EACH / f"{stem}_drift.png"] = drift
+    for path, pixels in images.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent.name == EACH or not path.exists():
+            write_picture(Picture(pixels), path)
 
 
 def amplified_difference(first: np.ndarray, second: np.ndarray, gain: int) -> np.ndarray:

@@ -26,11 +26,13 @@ class Destination:
         pictures: Folder with one folder of PNGs per row, named by `pictures.slug`; None or
             missing if there are no pictures.
         force: Whether to replace what is there.
+        full_quality: Whether a page stores its pictures without loss.
     """
 
     target: str
     pictures: Path | None = None
     force: bool = False
+    full_quality: bool = False
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def pool(parts: Sequence[Latency]) -> Latency:
         load_ms=statistics.median(part.load_ms for part in parts),
         first_ms=statistics.median(part.first_ms for part in parts),
         infer=spread(pooled(lambda part: part.infer)),
+        infer_runs_ms=tuple(round(run, 4) for run in pooled(lambda part: part.infer)),
         gpu=spread(gpu) if gpu else None,
         device_memory_bytes=max(device, default=None),
         end_to_end=spread(pooled(lambda part: part.end_to_end)),

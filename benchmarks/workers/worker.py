@@ -183,10 +183,14 @@ def _phases(job: Job, runner: Runner, load_cost: LoadCost) -> list[Phase]:
 def _quality(job: Job, runner: Runner, row: Row) -> Row:
     from ..quality.measure import Gallery, measure_quality
     from ..quality.reference_outputs import ReferenceReader, ReferenceWriter
+    from ..report.pictures import write_each, write_pictures
 
     folder = Path(job.reference_folder) if job.reference_folder else None
     is_reference = job.reference_norm is not None
-    gallery = Gallery() if job.pictures_folder else None
+    gallery = None
+    if job.pictures_folder is not None:
+        to = Path(job.pictures_folder)
+        gallery = Gallery(lambda picture, number: write_each(picture, number, to))
     measured = measure_quality(
         runner,
         job.pictures,
@@ -199,8 +203,6 @@ def _quality(job: Job, runner: Runner, row: Row) -> Row:
         progress=_report_progress,
     )
     if gallery is not None and job.pictures_folder is not None:
-        from ..report.pictures import write_pictures
-
         write_pictures(gallery.pictures, Path(job.pictures_folder))
     return dataclasses.replace(row, quality=measured)
 

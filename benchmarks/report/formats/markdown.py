@@ -1,4 +1,4 @@
-"""Writes a report folder: report.md, report.json, pictures and plot, whole or not at all."""
+"""Writes a report folder: report.md, report.html, report.json, pictures, plot; or nothing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from ..columns import (
     scored_rows,
 )
 from ..degradations import degradation_table
+from ..html.document import write_html
+from ..html.payload import Source
 from ..phone import notes, phone_columns, phone_rows
-from ..pictures import PER_PICTURE, slug
+from ..pictures import EACH, INPUTS, PER_PICTURE, slug
 from ..registry import FOLDER, Destination, ReportFormat
 from ..scaling import scaling_series, write_scaling
 from ..sizes import size_table
@@ -28,7 +30,14 @@ PICTURES = "pictures"
 SCALING = "scaling.png"
 
 
-def write_report(result: BenchResult, target: Path, pictures: Path | None, *, force: bool) -> None:
+def write_report(
+    result: BenchResult,
+    target: Path,
+    pictures: Path | None,
+    *,
+    force: bool,
+    full_quality: bool = False,
+) -> None:
     """Write the report.
 
     Args:
@@ -37,6 +46,7 @@ def write_report(result: BenchResult, target: Path, pictures: Path | None, *, fo
         pictures: Folder with one folder of PNGs per row (named by `pictures.slug`); copied. None
             if there is none.
         force: Replace ``target`` if it exists.
+        full_quality: Store report.html's pictures without loss.
 
     Raises:
         FileExistsError: ``target`` exists and ``force`` was not given.
@@ -46,12 +56,16 @@ def write_report(result: BenchResult, target: Path, pictures: Path | None, *, fo
     with replacing(target) as temporary:
         temporary.mkdir()
         if pictures is not None and pictures.is_dir():
-            shutil.copytree(pictures, temporary / PICTURES)
+            others = shutil.ignore_patterns(EACH, INPUTS)  # for the page, which holds its own
+            shutil.copytree(pictures, temporary / PICTURES, ignore=others)
         if scaling_series(result):
             write_scaling(result, temporary / SCALING)
         text = report_markdown(result, temporary / PICTURES)
         (temporary / "report.md").write_text(text, encoding="utf-8")
         (temporary / "report.json").write_text(json_text(result), encoding="utf-8")
+        source = Source(target.name, result)
+        page = temporary / "report.html"
+        write_html(page, [source], pictures=pictures, full_quality=full_quality)
 
 
 def report_markdown(result: BenchResult, pictures: Path) -> str:
@@ -143,7 +157,7 @@ def _escape(text: str) -> str:
 
 
 def _write(result: BenchResult, to: Destination) -> None:
-    write_report(result, Path(to.target), to.pictures, force=to.force)
+    write_report(result, Path(to.target), to.pictures, force=to.force, full_quality=to.full_quality)
 
 
 FORMAT = ReportFormat(FOLDER, _write)

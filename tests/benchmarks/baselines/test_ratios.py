@@ -104,7 +104,7 @@ def test_results_of_version_1_still_read(tmp_path):
     plain = dataclasses.replace(ROWS[4], runtime=None)
     path.write_text(json.dumps(old(result(plain).to_dict())))
     found = read_result(path)
-    assert found.schema_version == 4
+    assert found.schema_version == 5
     assert (found.conditions.rounds, found.conditions.sizes) == (1, ())
     stripped = dataclasses.replace(plain.latency, round_medians_ms=(), samples=None)
     assert found.rows == (dataclasses.replace(plain, latency=stripped),)
@@ -112,8 +112,8 @@ def test_results_of_version_1_still_read(tmp_path):
 
 def test_results_of_a_later_version_do_not(tmp_path):
     path = tmp_path / "new.json"
-    path.write_text(json.dumps({**result(ROWS[4]).to_dict(), "schema_version": 5}))
-    with pytest.raises(ValueError, match="schema 5, this version reads 1, 2, 3, 4"):
+    path.write_text(json.dumps({**result(ROWS[4]).to_dict(), "schema_version": 6}))
+    with pytest.raises(ValueError, match="schema 6, this version reads 1, 2, 3, 4, 5"):
         read_result(path)
 
 

@@ -33,7 +33,8 @@ def test_pooled_percentiles_are_those_of_all_runs_together():
 
 def test_one_round_keeps_its_numbers():
     single = latency([3.0, 1.0, 2.0])
-    assert pool([single]) == dataclasses.replace(single, samples=None)
+    kept = dataclasses.replace(single, samples=None, infer_runs_ms=(3.0, 1.0, 2.0))
+    assert pool([single]) == kept
 
 
 def test_rounds_without_samples_cannot_be_pooled():
