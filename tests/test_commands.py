@@ -18,6 +18,7 @@ PARSERS = {
     "deblur-compress": "edgedeblur.export.compress.cli",
     "deblur-run": "edgedeblur.runtimes.cli",
     "deblur-bench": "edgedeblur.benchmarks.arguments",
+    "deblur-debug": "edgedeblur.export.debug.cli",
     "deblur-report": "edgedeblur.benchmarks.report.html.cli",
     "deblur-train": "edgedeblur.models.training.cli",
 }

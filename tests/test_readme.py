@@ -61,6 +61,7 @@ def test_commands_in_the_pages_are_real():
     from edgedeblur.benchmarks.report.html.cli import build_parser as report
     from edgedeblur.export.arguments import build_parser as export
     from edgedeblur.export.compress.cli import build_parser as compress
+    from edgedeblur.export.debug.cli import build_parser as debug
     from edgedeblur.models.training.cli import build_parser as train
     from edgedeblur.quantize.cli import build_parser as quantize
     from edgedeblur.runtimes.cli import build_parser as run
@@ -72,6 +73,7 @@ def test_commands_in_the_pages_are_real():
         "deblur-run": run(),
         "deblur-bench": bench(),
         "deblur-report": report(),
+        "deblur-debug": debug(),
         "deblur-train": train(),
     }
     told = "\n".join(page.read_text().replace("\\\n", " ") for page in PAGES)

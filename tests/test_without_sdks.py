@@ -21,6 +21,7 @@ COMMANDS = {
     "deblur-export": "edgedeblur.export.cli",
     "deblur-run": "edgedeblur.runtimes.cli",
     "deblur-bench": "edgedeblur.benchmarks.cli",
+    "deblur-debug": "edgedeblur.export.debug.cli",
     "deblur-report": "edgedeblur.benchmarks.report.html.cli",
     "deblur-train": "edgedeblur.models.training.cli",
     "deblur-quantize": "edgedeblur.quantize.cli",

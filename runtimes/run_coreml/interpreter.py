@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FOLDER = Path("Data") / "com.apple.CoreML"
 MODEL_FILE = FOLDER / "model.mlmodel"
 WEIGHTS = FOLDER / "weights"
+_BEHIND = ("clip", "relu", "relu6", "pixel_shuffle", "quantize", "dequantize")
 Watch = Callable[[str, "Tensor"], None]
 
 
@@ -86,6 +87,8 @@ class MilProgram:
         inputs: Names of its inputs.
         outputs: Names of its outputs.
         kinds: The operations in order, by MIL's names; constants are not among them.
+        layers: For every convolution the name of its weight, and the name of its output, or of the
+            activation or pixel shuffle that alone reads it.
 
     Args:
         path: The ``.mlpackage`` folder.
@@ -103,9 +106,11 @@ class MilProgram:
         self.outputs = tuple(var.name for var in main.outputs)
         self._constants: dict[str, Tensor] = {}
         self._steps: list[_Step] = []
-        for op in main.operations:
+        operations = list(main.operations)
+        for op in operations:
             if op.op_type != "const":
                 self._add(op)
+        self.layers = tuple(_layers(operations))
         self._plan_frees()
         self.kinds = tuple(step.kind for step in self._steps)
 
@@ -188,6 +193,18 @@ class MilProgram:
                 if name not in seen and name not in self._constants:
                     seen.add(name)
                     step.last_use_of.append(name)
+
+
+def _layers(operations: list[Any]) -> Generator[tuple[str, str]]:
+    """Weight and output of every convolution."""
+    for op in operations:
+        if op.op_type in ("conv", "conv_transpose"):
+            output = op.outputs[0]
+            readers = list(output.child_ops)
+            while len(readers) == 1 and readers[0].op_type in _BEHIND:
+                output = readers[0].outputs[0]
+                readers = list(output.child_ops)
+            yield op.inputs["weight"].name, output.name
 
 
 def _names(value: Any) -> Generator[str]:  # noqa: ANN401

@@ -1,0 +1,102 @@
+"""Opens artifacts and checkpoints for reading their layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...runtimes.artifact import Manifest
+from ...runtimes.files import sha256_of
+from ...runtimes.optional import require
+from .taps import Taps
+
+if TYPE_CHECKING:
+    from ...models.checkpoints.checkpoint import Checkpoint
+    from .torch_taps import TorchTaps
+
+FORMATS = (".onnx", ".openvino", ".tflite", ".mlpackage")
+
+
+def reference_of(manifest: Manifest, checkpoint: Checkpoint, size: tuple[int, int]) -> TorchTaps:
+    """The network in PyTorch as it was handed to the exporter: norms folded, rewritten alike.
+
+    Raises:
+        ValueError: weights of another network.
+    """
+    from ..prepare import prepare
+    from ..rewrites.rewrite import apply_rewrites, parse_steps
+    from .torch_taps import TorchTaps
+
+    if checkpoint.network != manifest.network:
+        raise ValueError(
+            f"the checkpoint is of {checkpoint.network}, the artifact of {manifest.network}"
+        )
+    graph = prepare(checkpoint, norm=manifest.norm)
+    steps = parse_steps(",".join(manifest.rewrites) or "none")
+    return TorchTaps(apply_rewrites(graph, steps), size)
+
+
+def checkpoint_of(manifest: Manifest, path: Path, given: str | None) -> Checkpoint:
+    """The checkpoint to compare with: the one that is named, or else the manifest's source.
+
+    Raises:
+        FileNotFoundError, ValueError: it cannot be read, or the source has changed.
+    """
+    from ...models.checkpoints.checkpoint import load_checkpoint
+    from ...models.checkpoints.sources import resolve_source
+
+    if given is not None:
+        return load_checkpoint(given, backbone=manifest.backbone)
+    wanted = manifest.checkpoint
+    try:
+        file = resolve_source(wanted.source)
+        if sha256_of(file) == wanted.sha256:
+            return load_checkpoint(wanted.source, backbone=manifest.backbone)
+        reason = f"{wanted.source} has another SHA-256"
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    raise ValueError(
+        f"{path}: the checkpoint it was made from (SHA-256 {wanted.sha256[:12]}...) was not found "
+        f"({reason}); pass it with --against FILE"
+    )
+
+
+def open_taps(path: Path, manifest: Manifest, layers: tuple[str, ...], *, threads: int) -> Taps:
+    """An artifact's layers.
+
+    Args:
+        path: The artifact.
+        manifest: Its manifest.
+        layers: Names that the other side has; formats that alter names look for these.
+        threads: CPU threads.
+
+    Raises:
+        ValueError: a format whose layers cannot be read.
+        MissingDependencyError: its runtime is not installed.
+    """
+    from .onnx_taps import OnnxTaps
+
+    if path.suffix == ".onnx":
+        return OnnxTaps(require("onnx", extra="export-onnx").load(str(path)), threads=threads)
+    if path.suffix == ".openvino":
+        if (path / "model.onnx").is_file():
+            model = require("onnx", extra="export-onnx").load(str(path / "model.onnx"))
+            return OnnxTaps(model, runtime="openvino", threads=threads)
+        from .openvino_taps import OpenvinoTaps
+
+        return OpenvinoTaps(path / "model.xml", threads=threads)
+    if path.suffix == ".tflite":
+        from .tflite_taps import TfliteTaps
+
+        return TfliteTaps(path, threads=threads)
+    if path.suffix == ".mlpackage":
+        from .coreml_taps import CoremlTaps
+
+        return CoremlTaps(path, layers, pixels=manifest.input.dtype == "uint8")
+    hint = ""
+    if path.suffix == ".plan":
+        hint = (
+            "; an engine's layers are fused, so debug the onnx target of the same precision, or "
+            "the typed graph that --keep-onnx writes"
+        )
+    raise ValueError(f"{path}: layers can be read of {', '.join(FORMATS)} only{hint}")
