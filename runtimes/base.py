@@ -63,6 +63,11 @@ class Runner(ABC):
         return None
 
     @property
+    def in_flight(self) -> int:
+        """How many batches `infer_many` works on at once."""
+        return 1
+
+    @property
     def size(self) -> tuple[int, int] | None:
         """Fixed ``(height, width)`` that `infer` takes, or None for any multiple."""
         return self.manifest.input.size

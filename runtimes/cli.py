@@ -28,6 +28,7 @@ from .pictures.tile_plan import DEFAULT_OVERLAP_PX, EDGE, FULL_OVERLAP, PROTOCOL
 from .pictures.tiling import TilingOptions
 from .pictures.write import WRITABLE
 from .registry import check_artifact, open_runner
+from .video.arguments import add_clip_options, is_clip_run
 
 FORMATS = ("png", "jpg", "webp", "tif")
 
@@ -41,10 +42,10 @@ def build_parser() -> argparse.ArgumentParser:
     """All arguments."""
     parser = argparse.ArgumentParser(
         prog="deblur-run",
-        description="Deblur pictures with an exported artifact. Depth, transparency, EXIF and "
-        "colour profile are kept; pictures come out upright. In a run over several pictures one "
-        "that fails does not stop the others: failures are listed at the end and the exit code "
-        "is 1.",
+        description="Deblur pictures, or a clip, with an exported artifact. Depth, transparency, "
+        "EXIF and colour profile are kept; pictures come out upright. In a run over several "
+        "pictures one that fails does not stop the others: failures are listed at the end and the "
+        "exit code is 1.",
         epilog="Nothing is overwritten without --force, neither an input nor an existing output.",
     )
     add_common_options(parser)
@@ -55,13 +56,14 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="input",
         help=f"a picture ({', '.join(WRITABLE)}), a folder, or a quoted pattern such as "
-        "'shots/*.jpg'",
+        "'shots/*.jpg'; or one clip such as film.mp4, or an image sequence such as frame_%%05d.png",
     )
     add("--json", action="store_true", help="print the result as JSON")
     _add_reading(parser.add_argument_group("which pictures"))
     _add_writing(parser.add_argument_group("where to, and how"))
     _add_running(parser.add_argument_group("runtime"))
     _add_tiling(parser.add_argument_group("borders and tiles"))
+    add_clip_options(parser.add_argument_group("clips and image sequences"))
     return parser
 
 
@@ -80,7 +82,8 @@ def _add_writing(group: Group) -> None:
         "--output",
         required=True,
         metavar="OUT",
-        help="a file name for a single picture, else a folder; it is made if need be",
+        help="a file name for a single picture, else a folder, which is made if need be; for a "
+        "clip, a clip or an image sequence",
     )
     add("--format", choices=FORMATS, help="write this format (default: each input's own)")
     add(
@@ -93,7 +96,8 @@ def _add_writing(group: Group) -> None:
     add(
         "--side-by-side",
         action="store_true",
-        help="also write NAME_side_by_side.png: before on the left, after on the right",
+        help="also write NAME_side_by_side.png: before on the left, after on the right; a clip is "
+        "itself written so",
     )
     existing = group.add_mutually_exclusive_group()
     existing.add_argument("--force", action="store_true", help="overwrite existing files")
@@ -118,6 +122,10 @@ def _add_running(group: Group) -> None:
 
 def work(arguments: argparse.Namespace) -> int:
     """Run the parsed command."""
+    if is_clip_run(arguments, build_parser()):
+        from .video.command import run_clip
+
+        return run_clip(arguments)
     sources, missing = find_sources(
         arguments.inputs, recursive=arguments.recursive, output=arguments.output
     )

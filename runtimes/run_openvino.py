@@ -37,6 +37,13 @@ class OpenvinoRunner(Runner):
             return f"int8, {got} where the recipe keeps float"
         return stored if got == stored else f"{stored} weights, {got} arithmetic"
 
+    @property
+    def in_flight(self) -> int:
+        """See `Runner.in_flight`; what OpenVINO calls optimal for the hint ``throughput``."""
+        if self.hint != "throughput":
+            return 1
+        return int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+
     def _model_file(self) -> Path:
         """model.xml, or model.onnx if the folder has that instead."""
         quantised = self.path / "model.onnx"
@@ -86,8 +93,7 @@ class OpenvinoRunner(Runner):
             return
         # A ring of requests, awaited in order. Not AsyncInferQueue: its callbacks need the
         # interpreter while it waits for them, and it locks up when a caller stops early.
-        count = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-        idle = [self._compiled.create_infer_request() for _ in range(count)]
+        idle = [self._compiled.create_infer_request() for _ in range(self.in_flight)]
         busy: deque[tuple[InferRequest, np.ndarray]] = deque()
         try:
             for image in images:

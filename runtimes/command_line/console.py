@@ -8,6 +8,7 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
@@ -124,11 +125,12 @@ def console(*, stderr: bool = False) -> Console:
 
 @contextlib.contextmanager
 def progress_bar(
-    description: str, *, enabled: bool = True
+    description: str, *, enabled: bool = True, rate: str = ""
 ) -> Generator[Callable[[float, float], None]]:
     """A progress bar on standard error; yields ``update(done, total)``.
 
-    Silent if standard error is not a terminal, so that logs stay readable.
+    ``rate`` is the unit of what is done in a second, which is then shown too. Silent if
+    standard error is not a terminal, so that logs stay readable.
     """
     if not enabled or not sys.stderr.isatty():
         yield lambda _done, _total: None
@@ -148,13 +150,23 @@ def progress_bar(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}"),
     )
     # Rich would send what is printed meanwhile to standard error, away from a pipe or a file.
     redirect = sys.stdout.isatty()
     shown = console(stderr=True)
     with Progress(*columns, console=shown, transient=True, redirect_stdout=redirect) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(description, total=None, rate="")
+        begin = time.perf_counter()
+        first: list[float] = []  # what was done when the clock began to run
+
+        def update(done: float, total: float) -> None:
+            first[:] = first or [done]
+            passed_s = time.perf_counter() - begin
+            shown_rate = f"{(done - first[0]) / passed_s:.1f} {rate}" if rate and passed_s else ""
+            bar.update(task, completed=done, total=total, rate=shown_rate)
+
+        yield update
 
 
 def print_json(body: object) -> None:

@@ -86,6 +86,11 @@ class TrtRunner(Runner):
         """See `Runner.device_memory_bytes`."""
         return self._memory_bytes
 
+    @property
+    def in_flight(self) -> int:
+        """See `Runner.in_flight`; the same whatever the hint."""
+        return _STREAMS
+
     def describe(self) -> str:
         """The GPU, precision, and whether a graph is replayed."""
         refused = self._streams[0].graph_error
