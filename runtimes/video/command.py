@@ -88,7 +88,7 @@ def run_clip(arguments: argparse.Namespace) -> int:
     outcome, written = _finish(writer, outcome)
     for remark in writer.remarks[said:]:
         sys.stderr.write(f"{found.clip.path}: {remark}\n")
-    result = Result(found.clip, Path(arguments.output), written, outcome, writer.done)
+    result = Result(found.clip, Path(arguments.output), written, outcome, writer.done, writer.kept)
     failure = None if outcome.error is None else _explained(outcome.error, found.clip.path)
     if arguments.json:
         print_json(json_body(result, arguments.artifact, ran_on, failure))

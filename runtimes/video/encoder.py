@@ -31,7 +31,6 @@ class SegmentEncoder:
         pixel_format: FFmpeg's name of the format to encode.
         coding: See `Coding`.
         number: Number of the first segment.
-        segment_frames: Frames of one segment.
     """
 
     def __init__(
@@ -43,7 +42,6 @@ class SegmentEncoder:
         coding: Coding,
         *,
         number: int,
-        segment_frames: int = SEGMENT_FRAMES,
     ) -> None:
         self._folder = folder
         self._clip = clip
@@ -51,7 +49,6 @@ class SegmentEncoder:
         self._pixel_format = pixel_format
         self._coding = coding
         self._number = number
-        self._most = segment_frames
         self._converter = Converter(clip.colour)
         self._open: _OneSegment | None = None
 
@@ -69,7 +66,7 @@ class SegmentEncoder:
             frame = self._converter.from_rgb(pixels, self._pixel_format)
             frame.pts, frame.time_base, frame.duration = pts, self._clip.time_base, duration
             self._open.write(frame, pts, duration)
-            if self._open.count >= self._most:
+            if self._open.count >= SEGMENT_FRAMES:
                 self._finish()
 
     def close(self) -> None:

@@ -89,9 +89,7 @@ class Pipeline:
                 with self._collecting():
                     self._server.serve()
             finally:
-                self._server.close()
-                if self._errors:
-                    self._abort.set()
+                self._server.close()  # frames that are inferred are still written
                 for thread in threads:
                     thread.join()
         rates = Rates(self._written, time.perf_counter() - begin, dict(self._clock.busy_s))

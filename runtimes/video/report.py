@@ -23,6 +23,7 @@ class Result:
         written: What can be played: the output, or what there is of it; None if nothing.
         outcome: See `Outcome`.
         earlier: Frames that an earlier run had finished.
+        frames: Frames that are finished, those of earlier runs too.
     """
 
     clip: Clip
@@ -30,11 +31,7 @@ class Result:
     written: Path | None
     outcome: Outcome
     earlier: int
-
-    @property
-    def frames(self) -> int:
-        """Frames that are written, those of earlier runs too."""
-        return self.earlier + self.outcome.rates.frames
+    frames: int
 
     @property
     def complete(self) -> bool:

@@ -13,7 +13,7 @@ from ..files import check_absent, check_writable
 from ..pictures.batch import SEPARATOR_PX
 from .clip import Clip, Frame, Part, upright
 from .codecs import Coding, check_coding, output_format
-from .encoder import SEGMENT_FRAMES, SegmentEncoder
+from .encoder import SegmentEncoder
 from .join import Joined, join
 from .segments import SegmentFolder
 from .sequence import lost_in_pictures, numbered, write_numbered
@@ -30,7 +30,6 @@ class Output:
         quality: Of JPEG and WebP pictures, 1 to 100.
         force: Existing files may be overwritten.
         resume: Go on after what an earlier run finished.
-        segment_frames: Frames of one segment.
     """
 
     target: Path
@@ -39,7 +38,6 @@ class Output:
     quality: int = 95
     force: bool = False
     resume: bool = False
-    segment_frames: int = SEGMENT_FRAMES
 
 
 class Writer(Protocol):
@@ -47,11 +45,13 @@ class Writer(Protocol):
 
     Attributes:
         done: Frames that an earlier run finished.
+        kept: After `finish`: frames that are finished, those of earlier runs too.
         after_pts: Time stamp of the last of them; None for none, or if only their number is known.
         remarks: What is lost, one line each.
     """
 
     done: int
+    kept: int
     after_pts: int | None
     remarks: list[str]
 
@@ -93,7 +93,7 @@ class ClipWriter:
         pixel_format, self.remarks = output_format(clip, size, output.coding)
         self._folder = SegmentFolder(output.target)
         self._folder.begin(asked, resume=output.resume, force=output.force)
-        self.done, self.after_pts, number = 0, None, 0
+        self.done, self.kept, self.after_pts, number = 0, 0, None, 0
         for segment in self._folder.finished():
             number += 1
             self.done += len(segment.pts)
@@ -106,7 +106,6 @@ class ClipWriter:
             pixel_format,
             output.coding,
             number=number,
-            segment_frames=output.segment_frames,
         )
 
     def write(self, frame: Frame, sharp: np.ndarray) -> None:
@@ -123,8 +122,8 @@ class ClipWriter:
             self._encoder.abandon()
             if complete:
                 raise
-        first = next(self._folder.finished(), None)
-        if first is None:
+        self.kept = sum(len(segment.pts) for segment in self._folder.finished())
+        if not self.kept:
             if not complete:
                 self._folder.remove()
                 return None
@@ -177,13 +176,14 @@ class SequenceWriter:
         self, clip: Clip, output: Output, asked: dict[str, Any], first_number: int
     ) -> None:
         self._clip, self._output, self._number = clip, output, first_number
+        self._first_number = first_number
         self._folder = SegmentFolder(output.target)
         resumes = output.resume and self._folder.folder.exists()
         first = numbered(output.target, first_number)
         check_writable(first, force=output.force or resumes)
         self._folder.begin(asked, resume=output.resume, force=output.force)
         self.after_pts = None
-        self.done = 0
+        self.done = self.kept = 0
         while resumes and numbered(output.target, self._number).exists():
             self.done += 1
             self._number += 1
@@ -204,6 +204,7 @@ class SequenceWriter:
 
     def finish(self, *, complete: bool) -> Path | None:
         """See `Writer`."""
+        self.kept = self._number - self._first_number
         if complete:
             self._folder.remove()
         if not self._begun.exists():

@@ -14,6 +14,7 @@ from edgedeblur.runtimes.video.clip import Part
 from edgedeblur.runtimes.video.reader import probe, read_frames
 
 SAMPLES = Path(__file__).parents[3] / "benchmarks" / "samples"
+EXACT = 0x46004  # swscale: bicubic, full chroma, exact rounding
 TICKS = Fraction(1, 90000)
 
 
@@ -30,8 +31,8 @@ class Identity(Runner):
 def smooth(height=96, width=160, shift=0):
     """A colourful picture without fine detail, which codecs and chroma planes keep: uint8."""
     rows, columns = np.mgrid[:height, :width].astype(np.float64)
-    waves = (columns + shift) / 40, rows / 30, (rows + columns) / 50
-    levels = [127.5 + 90 * np.sin(2 * np.pi * wave) for wave in waves]
+    waves = (columns + shift) / 120, rows / 90, (rows + columns) / 150
+    levels = [127.5 + 60 * np.sin(2 * np.pi * wave) for wave in waves]
     return np.rint(np.stack(levels, axis=-1)).astype(np.uint8)
 
 
@@ -56,7 +57,6 @@ def make_clip(
     full=None,
     rotation=0,
     sound=False,
-    subtitle=False,
     tags=None,
     options=None,
 ):
@@ -79,11 +79,16 @@ def make_clip(
         if rotation:
             video.set_display_rotation(rotation)
         audio = out.add_stream("aac", rate=48000) if sound else None
+        if audio is not None:
+            audio.metadata["language"] = "eng"
         for pixels, pts in zip(frames, times, strict=True):
             kind = "rgb24" if pixels.dtype == np.uint8 else "rgb48le"
             frame = av.VideoFrame.from_ndarray(pixels, format=kind)
             frame = frame.reformat(
-                format=pix_fmt, dst_colorspace=matrix, dst_color_range=color_range or 1
+                format=pix_fmt,
+                dst_colorspace=matrix,
+                dst_color_range=color_range or 1,
+                interpolation=EXACT,
             )
             frame.colorspace, frame.color_range = space, color_range
             frame.pts, frame.time_base = pts, TICKS
