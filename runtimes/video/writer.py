@@ -124,8 +124,8 @@ class ClipWriter:
                 raise
         self.kept = sum(len(segment.pts) for segment in self._folder.finished())
         if not self.kept:
+            self._folder.remove()
             if not complete:
-                self._folder.remove()
                 return None
             raise ValueError(f"{self._clip.path}: no frames in this part; check --start and --end")
         partial = self._output.target.with_name(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -74,18 +75,21 @@ def test_an_error_leaves_a_playable_part_and_resume_goes_on(opened, capsys):
     make_clip("in.mp4", FRAMES, uneven_times(30), sound=True)
     opened.runner = Fails
     assert run("in.mp4", "-o", "out.mp4") == 1
-    assert capsys.readouterr().err == (
-        "deblur-run: error: model.onnx: the device was lost; 17 frames are in out.partial.mp4; "
-        "--resume goes on\n"
+    line = re.fullmatch(
+        r"deblur-run: error: model.onnx: the device was lost; (\d+) frames are in "
+        r"out.partial.mp4; --resume goes on\n",
+        capsys.readouterr().err,
     )
+    count = int(line[1])
+    assert 15 <= count <= 17  # frames may overtake each other on their way to the network
     assert not Path("out.mp4").exists()
-    check_frames("out.partial.mp4", 17)
+    check_frames("out.partial.mp4", count)
     sound = packets_of("out.partial.mp4")
     assert [p for p, _ in sound] == [p for p, _ in packets_of("in.mp4")][: len(sound)]
-    assert sound[-1][1] == pytest.approx(TIMES[17], abs=0.022)  # a packet is 21 ms long
+    assert sound[-1][1] == pytest.approx(TIMES[count], abs=0.022)  # a packet is 21 ms long
     opened.runner = Identity
     assert run("in.mp4", "-o", "out.mp4", "--resume") == 0
-    assert " 30 frames, 17 of them earlier " in capsys.readouterr().out
+    assert f" 30 frames, {count} of them earlier " in capsys.readouterr().out
     check_frames("out.mp4", 30)
     assert packets_of("out.mp4") == packets_of("in.mp4")
     assert sorted(p.name for p in Path().iterdir()) == ["in.mp4", "model.onnx", "out.mp4"]
