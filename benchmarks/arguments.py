@@ -128,6 +128,12 @@ def _add_output(group: Group) -> None:
         action="store_true",
         help="time each operator of one .tflite --engine alone, instead of the whole",
     )
+    add(
+        "--temporal",
+        action="store_true",
+        help="how much the frames of --data, a clip or a folder of frames, flicker: warping error, "
+        "PSNR per frame, and drift from PyTorch over time; --sharp takes a clip or frames too",
+    )
 
 
 def _add_how(group: Group) -> None:

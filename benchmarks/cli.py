@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -35,6 +36,8 @@ def work(arguments: argparse.Namespace) -> int:
         check_writable(arguments.report, force=arguments.force)
     if arguments.profile:
         return _profile(arguments)
+    if arguments.temporal:
+        return _temporal(arguments)
     with tempfile.TemporaryDirectory(prefix="edgedeblur-report-") as folder:
         pictures_folder = Path(folder)
         result = _result(arguments, pictures_folder if arguments.report is not None else None)
@@ -55,6 +58,43 @@ def _profile(arguments: argparse.Namespace) -> int:
     with progress_bar("operators") as update:
         found = profile(arguments.engine[0], threads=threads, runs=arguments.runs, progress=update)
     return report_profile(found, json_to=arguments.json)
+
+
+def _temporal(arguments: argparse.Namespace) -> int:
+    from ..runtimes.command_line.console import print_json
+    from ..runtimes.files import replacing
+    from ..runtimes.machine import usable_cores
+    from .report.registry import STDOUT
+    from .temporal.measure import TemporalRequest, measure_temporal
+    from .temporal.report import print_temporal, temporal_json
+
+    if arguments.data is None or not arguments.engine:
+        build_parser().error("--temporal needs --data with a clip or frames, and an --engine")
+    if arguments.report is not None:
+        build_parser().error("--temporal has no --report; use --json")
+    request = TemporalRequest(
+        data=arguments.data,
+        engines=tuple(dict.fromkeys(arguments.engine)),
+        checkpoints=tuple(arguments.checkpoint),
+        sharp=arguments.sharp,
+        limit=arguments.limit,
+        threads=arguments.threads or usable_cores(),
+        device=arguments.device,
+        protocol=arguments.protocol,
+    )
+    with progress_bar("frames", rate="frames/s") as update:
+        result = measure_temporal(request, lambda done: update(done, arguments.limit or done))
+    if arguments.json == STDOUT:
+        print_json(temporal_json(result))
+    else:
+        print_temporal(result)
+    if arguments.json not in (None, STDOUT):
+        with replacing(Path(arguments.json)) as temporary:
+            temporary.write_text(json.dumps(temporal_json(result), indent=2), encoding="utf-8")
+    failed = [row.error for row in result.rows if row.error is not None]
+    for error in failed:
+        sys.stderr.write(f"deblur-bench: error: {error}\n")
+    return FAILED if failed else DONE
 
 
 def _result(arguments: argparse.Namespace, pictures_folder: Path | None) -> BenchResult:
