@@ -91,6 +91,7 @@ def test_extras_that_run_bring_one_runtime_and_extras_that_export_bring_torch():
         "pycuda": {"pycuda"},
         "torch": {"safetensors", "torch"},
         "coreml": {"coremltools"},
+        "video": {"av"},
     }
     assert {extra: _reached(extra) for extra in runtimes} == runtimes
     for extra in ("bench", "export", "train", "all", "onnx", "trt", "tflite"):
@@ -100,7 +101,7 @@ def test_extras_that_run_bring_one_runtime_and_extras_that_export_bring_torch():
     assert _reached("onnx") >= onnx
     assert _reached("trt") >= onnx | {"cuda-python", "tensorrt-rtx-cu13"}
     assert _reached("tflite") >= onnx | {"ai-edge-litert", "ai-edge-quantizer", "litert-torch"}
-    assert _reached("all") == _reached("export") | _reached("train")
+    assert _reached("all") == _reached("export") | _reached("train") | _reached("video")
     assert _reached("all").isdisjoint(UNLOCKED)
 
 

@@ -28,8 +28,13 @@ class FlowEstimator:
             first: uint8 (H, W, 3), RGB, at least 16 pixels a side.
             second: The same shape.
         """
-        grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (first, second)]
-        return np.asarray(self._search.calc(*grey, None), dtype=np.float32)
+        grey = [
+            np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+            for picture in (first, second)
+        ]
+        # What is passed is where the search begins, and not only where the result goes.
+        still = np.zeros((*grey[0].shape, 2), np.float32)
+        return np.asarray(self._search.calc(grey[0], grey[1], still), dtype=np.float32)
 
 
 def warped(picture: npt.NDArray[np.float32], flow: Flow) -> npt.NDArray[np.float32]:

@@ -16,6 +16,8 @@ from .errors import explained, load_av
 from .segments import SegmentFolder
 
 if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 SEGMENT_FRAMES = 120  # so many are lost at most when a run is killed
@@ -111,7 +113,7 @@ class SegmentEncoder:
 
 
 class _OneSegment:
-    def __init__(self, file: Path, container: object, stream: VideoStream) -> None:
+    def __init__(self, file: Path, container: OutputContainer, stream: VideoStream) -> None:
         self.file = file
         self.pts: list[int] = []  # in the order of coding
         self.count = 0
@@ -119,7 +121,7 @@ class _OneSegment:
         self._container = container
         self._stream = stream
 
-    def write(self, frame: object, pts: int, duration: int) -> None:
+    def write(self, frame: VideoFrame, pts: int, duration: int) -> None:
         self._durations[pts] = duration
         self.count += 1
         self._mux(frame)
@@ -137,12 +139,12 @@ class _OneSegment:
         except (OSError, ValueError, load_av().error.FFmpegError):
             return  # the fault is reported already
 
-    def _mux(self, frame: object) -> None:
+    def _mux(self, frame: VideoFrame | None) -> None:
         base = self._stream.codec_context.time_base
         for packet in self._stream.encode(frame):
             # The encoder may answer in a time base of its own.
             scale = (packet.time_base or base) / base
-            self.pts.append(round(packet.pts * scale))
+            self.pts.append(round((packet.pts or 0) * scale))
             self._container.mux(packet)
 
 

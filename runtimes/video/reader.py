@@ -49,11 +49,12 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
         ValueError: there is none, or its codec is not known.
     """
     cover = load_av().stream.Disposition.attached_pic
-    found = [s for s in container.streams if s.type == "video" and not s.disposition & cover]
+    found = [s for s in container.streams.video if not s.disposition & cover]
     if not found:
         kinds = sorted({str(stream.type) for stream in container.streams})
         raise ValueError(f"{path}: has no video stream, only {', '.join(kinds) or 'nothing'}")
-    if found[0].codec_context is None:
+    context: object = found[0].codec_context  # None for unknown codecs, which av's types omit
+    if context is None:
         raise ValueError(
             f"{path}: FFmpeg does not know the codec of its video stream; "
             "convert it to H.264 with the program that made it"

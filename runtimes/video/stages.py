@@ -45,7 +45,7 @@ class StageClock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.busy_s = dict.fromkeys(STAGES, 0.0)
+        self.busy_s: dict[str, float] = dict.fromkeys(STAGES, 0.0)
 
     def add(self, stage: str, seconds: float) -> None:
         """Count seconds of work."""

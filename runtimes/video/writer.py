@@ -182,7 +182,7 @@ class SequenceWriter:
         first = numbered(output.target, first_number)
         check_writable(first, force=output.force or resumes)
         self._folder.begin(asked, resume=output.resume, force=output.force)
-        self.after_pts = None
+        self.after_pts: int | None = None
         self.done = self.kept = 0
         while resumes and numbered(output.target, self._number).exists():
             self.done += 1
