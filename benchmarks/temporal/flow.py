@@ -1,7 +1,7 @@
 """Optical flow between two frames, and where it can be trusted. H, W = pixels; flow is (H, W, 2).
 
-The masks are those that Lai et al. ("Learning Blind Video Temporal Consistency", ECCV 2018, section
-4.1) take from Ruder et al. ("Artistic Style Transfer for Videos", GCPR 2016, section 4.1).
+The masks are those that Lai et al. ("Learning Blind Video Temporal Consistency", ECCV 2018) take
+from Ruder et al. ("Artistic Style Transfer for Videos", GCPR 2016).
 """
 
 from __future__ import annotations

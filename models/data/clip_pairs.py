@@ -18,8 +18,9 @@ from .blur import Picture, average_frames
 
 # Frames are compared at about this width, which also forgives noise.
 _COMPARED_PX = 160
-# Correlation of a frame with the one before, brought along the flow. Frames of a shot that pans
-# stay above 0.9; frames on the two sides of a cut were at 0.6 or less.
+# Correlation of a frame with the one before, brought along the flow. Pans over the sample
+# photographs by a twentieth of the width a frame stay above 0.85; two photographs one after the
+# other reach 0.68 at most. Faster pans look like cuts, which costs pairs but makes no wrong ones.
 CUT_BELOW = 0.75
 
 
