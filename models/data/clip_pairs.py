@@ -103,7 +103,7 @@ def likeness(first: Picture, second: Picture) -> float:
     x = (columns + flow[..., 0]).astype(np.float32)
     y = (rows + flow[..., 1]).astype(np.float32)
     back = cv2.remap(small[1], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return _correlation(small[0], np.asarray(back))
+    return _correlation(small[0], np.asarray(back, dtype=np.uint8))
 
 
 def _small_grey(frame: Picture) -> Picture:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..command_line.common_options import Group
 from .clip import Part
-from .codecs import CODECS, CONTAINERS, DEFAULT, Coding
+from .output.codecs import CODECS, CONTAINERS, DEFAULT, Coding
 from .reader import SUFFIXES
 from .sequence import is_pattern
 

@@ -31,11 +31,11 @@ from .arguments import DEFAULT_FPS, coding_of, part_of
 from .clip import Clip, Frame, Part
 from .errors import load_av
 from .inference import inference_alone_fps
+from .output.writer import ClipWriter, Output, SequenceWriter, Writer
 from .pipeline import Outcome, Pipeline
 from .reader import probe, read_frames
 from .report import Result, json_body, print_result
 from .sequence import find_numbers, is_pattern, probe_sequence, read_sequence
-from .writer import ClipWriter, Output, SequenceWriter, Writer
 
 INTERRUPTED = 130
 

@@ -53,13 +53,17 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     if not found:
         kinds = sorted({str(stream.type) for stream in container.streams})
         raise ValueError(f"{path}: has no video stream, only {', '.join(kinds) or 'nothing'}")
-    context: object = found[0].codec_context  # None for unknown codecs, which av's types omit
-    if context is None:
+    if not has_decoder(found[0]):
         raise ValueError(
             f"{path}: FFmpeg does not know the codec of its video stream; "
             "convert it to H.264 with the program that made it"
         )
     return found[0]
+
+
+def has_decoder(stream: object) -> bool:
+    """Whether FFmpeg knows the codec; PyAV's types do not say that the context may be missing."""
+    return getattr(stream, "codec_context", None) is not None
 
 
 def probe(path: Path) -> Clip:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgedeblur.models.command import cli
 from edgedeblur.models.data.clip_pairs import CUT_BELOW, likeness, make_pairs
-from edgedeblur.models.data.command import cli
 from edgedeblur.models.data.registry import find_pairs
 from edgedeblur.runtimes.pictures.read import read_picture
 

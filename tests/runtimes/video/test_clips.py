@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 from edgedeblur.runtimes.base import Runner
-from edgedeblur.runtimes.video import encoder
+from edgedeblur.runtimes.video.output import encoder
 from edgedeblur.runtimes.video.reader import probe
 
 from tests.runtimes.video.support import (

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edgedeblur.runtimes.base import Runner
-from edgedeblur.runtimes.video import encoder
-from edgedeblur.runtimes.video.segments import SegmentFolder, coding_delay
+from edgedeblur.runtimes.video.output import encoder
+from edgedeblur.runtimes.video.output.segments import SegmentFolder, coding_delay
 
 from tests.runtimes.video.support import (
     Identity,

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..files import replacing
+from ...files import replacing
 
 SUFFIX = ".segments"
 RUN = "run.json"

@@ -9,14 +9,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..files import check_absent, check_writable
-from ..pictures.batch import SEPARATOR_PX
-from .clip import Clip, Frame, Part, upright
+from ...files import check_absent, check_writable
+from ...pictures.batch import SEPARATOR_PX
+from ..clip import Clip, Frame, Part, upright
+from ..sequence import lost_in_pictures, numbered, write_numbered
 from .codecs import Coding, check_coding, output_format
 from .encoder import SegmentEncoder
 from .join import Joined, join
 from .segments import SegmentFolder
-from .sequence import lost_in_pictures, numbered, write_numbered
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .clip import Clip
+from ..clip import Clip
+from ..colour import Converter
+from ..errors import explained, load_av
 from .codecs import CODECS, Coding, encoder_options
-from .colour import Converter
-from .errors import explained, load_av
 from .segments import SegmentFolder
 
 if TYPE_CHECKING:

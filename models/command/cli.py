@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ....runtimes.command_line.common_options import add_common_options
-from ....runtimes.command_line.console import run_command
+from ...runtimes.command_line.common_options import add_common_options
+from ...runtimes.command_line.console import run_command
 from . import video
 
 # Each has `add_parser`, which sets ``run`` to what does the work.

@@ -10,11 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import replacing
-from .clip import Clip
+from ...files import replacing
+from ..clip import Clip
+from ..errors import explained, load_av
+from ..reader import open_clip
 from .codecs import CODECS, CONTAINERS
-from .errors import explained, load_av
-from .reader import open_clip
 from .segments import Segment, SegmentFolder
 
 if TYPE_CHECKING:

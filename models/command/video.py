@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ....runtimes.command_line.console import DONE, print_json, progress_bar
+from ...runtimes.command_line.console import DONE, print_json, progress_bar
 
 if TYPE_CHECKING:
-    from ..clip_pairs import Made
+    from ..data.clip_pairs import Made
 
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
 
@@ -47,7 +47,7 @@ def add_parser(commands: _Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the pairs; ValueError if there are none."""
-    from ..clip_pairs import make_pairs
+    from ..data.clip_pairs import make_pairs
 
     with progress_bar("frames", enabled=not arguments.json, rate="fps") as update:
         made = make_pairs(
