@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
+    from ...quantize.recipe import Recipe
     from ...runtimes.artifact import Manifest
     from ...runtimes.base import Runner
 
@@ -95,6 +96,18 @@ _BACKEND = Option(
     metavar="NAME",
 )
 _CONVERT = {"fp32": convert_fp32, "int8": convert_int8}
+_POINTWISE = ".0.pointwise"
+
+
+def _whole_blocks_recipe(recipe: Recipe) -> Recipe:
+    """The recipe with both halves of a separable convolution in float, where it keeps one.
+
+    XNNPACK rounds what the depthwise half gives even if the pointwise one reads float.
+    """
+    keep = (entry.removesuffix(_POINTWISE) for entry in recipe.keep)
+    return dataclasses.replace(recipe, keep=tuple(keep))
+
+
 _BUILD = ("torch", "executorch")
 
 
@@ -113,6 +126,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
         about=about,
         options=(_BACKEND,),
         free_size=False,
+        recipe=_whole_blocks_recipe if precision == "int8" else None,
     )
 
 

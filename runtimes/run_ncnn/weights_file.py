@@ -1,4 +1,4 @@
-"""Reads and writes ncnn's ``model.bin``: the numbers of the layers, in the order of ``model.param``.
+"""Reads and writes ncnn's ``model.bin``: the layers' numbers, in the order of ``model.param``.
 
 ncnn's wiki describes the format (github.com/Tencent/ncnn/wiki, param-and-model-file-structure),
 `ModelBinFromDataReader` in its sources reads it. A convolution holds its weights behind a tag that
