@@ -32,7 +32,7 @@ test-gpu: $(READY)  ## engines and PyTorch on an NVIDIA GPU; fails where there i
 	$(BIN)/python -m pytest -m gpu
 
 test-arm: $(READY)  ## ncnn for 64-bit Arm in QEMU against x86 and PyTorch, on Debian; no times
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m arm -s
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m arm -rP
 
 test-cpp: $(READY)  ## docs/EDGE.md's C++ compiled and run; NCNN=FOLDER is where ncnn was installed
 	OMP_WAIT_POLICY=PASSIVE NCNN=$(NCNN) $(BIN)/python -m pytest -m cpp

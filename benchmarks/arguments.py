@@ -128,6 +128,12 @@ def _add_output(group: Group) -> None:
         action="store_true",
         help="time each operator of one .tflite --engine alone, instead of the whole",
     )
+    add(
+        "--estimate",
+        action="store_true",
+        help="estimate from published peak figures how long one --engine takes at least on four "
+        "phones; nothing is measured",
+    )
 
 
 def _add_how(group: Group) -> None:

@@ -35,6 +35,8 @@ def work(arguments: argparse.Namespace) -> int:
         check_writable(arguments.report, force=arguments.force)
     if arguments.profile:
         return _profile(arguments)
+    if arguments.estimate:
+        return _estimate(arguments)
     with tempfile.TemporaryDirectory(prefix="edgedeblur-report-") as folder:
         pictures_folder = Path(folder)
         result = _result(arguments, pictures_folder if arguments.report is not None else None)
@@ -55,6 +57,15 @@ def _profile(arguments: argparse.Namespace) -> int:
     with progress_bar("operators") as update:
         found = profile(arguments.engine[0], threads=threads, runs=arguments.runs, progress=update)
     return report_profile(found, json_to=arguments.json)
+
+
+def _estimate(arguments: argparse.Namespace) -> int:
+    from .roofline.estimate import estimates_for, report_estimates
+
+    if len(arguments.engine) != 1:
+        build_parser().error("--estimate takes one --engine")
+    path = arguments.engine[0]
+    return report_estimates(path, estimates_for(path, arguments.size), json_to=arguments.json)
 
 
 def _result(arguments: argparse.Namespace, pictures_folder: Path | None) -> BenchResult:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...quantize.ptq.pt2e_upsampling import with_transposed_upsampling
 from ...runtimes.optional import require
 from ...runtimes.run_executorch.runner import ExecutorchRunner, missing_backends, quiet
 from ...runtimes.sdk_errors import suppress_output
@@ -82,9 +83,14 @@ def _temporary_file(data: bytes) -> Generator[Path]:
 
 
 def _trace(network: nn.Module, spec: ExportSpec) -> ExportedProgram:
+    """The traced network; for XNNPACK without nearest-neighbour enlargement, which it lacks."""
     torch = require("torch", extra="export-executorch")
+    image = (torch.zeros(1, 3, *spec.size),)
     with suppress_output():
-        return torch.export.export(network, (torch.zeros(1, 3, *spec.size),))
+        program = torch.export.export(network, image)
+        if spec.options["backend"] != "xnnpack":
+            return program
+        return torch.export.export(with_transposed_upsampling(program.module()), image)
 
 
 _BACKEND = Option(

@@ -56,8 +56,8 @@ def program(tmp_path_factory) -> Path:
         pytest.fail(
             f"no ncnn library in {where or 'the system'}: build it from its sources "
             "(github.com/Tencent/ncnn: cmake -B build -DCMAKE_INSTALL_PREFIX=FOLDER "
-            "-DNCNN_VULKAN=OFF -DNCNN_BUILD_TOOLS=OFF -DNCNN_BUILD_EXAMPLES=OFF . && cmake --build build --target "
-            "install), then make test-cpp NCNN=FOLDER",
+            "-DNCNN_VULKAN=OFF -DNCNN_BUILD_TOOLS=OFF -DNCNN_BUILD_EXAMPLES=OFF . && "
+            "cmake --build build --target install), then make test-cpp NCNN=FOLDER",
             pytrace=False,
         )
     assert done.returncode == 0, done.stderr
@@ -80,4 +80,7 @@ def test_the_pages_lines_give_what_the_runner_gives(program, precision, tmp_path
     found = np.frombuffer(done.stdout, np.uint8).reshape(wanted.shape).astype(int)
     assert np.abs(found - wanted).max() <= (8 if precision == "int8" else 1)
     assert (found == wanted).mean() > (0.75 if precision == "int8" else 0.999)
-    assert (found != pixels).mean() > 0.2  # it did something
+    # What the network does to the picture is much more than where the two differ.
+    done_to_it = np.abs(pixels.astype(int) - wanted).mean()
+    assert done_to_it > 0.1
+    assert np.abs(found - wanted).mean() < 0.3 * done_to_it
