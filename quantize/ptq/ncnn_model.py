@@ -29,7 +29,7 @@ from ...runtimes.run_ncnn.weights_file import (
     parse_weights,
     weights_bytes,
 )
-from ..recipe import Recipe
+from ..recipe import DEPTHWISE, Recipe
 from .observers import observe
 from .pt2e import kept_weights
 from .weights import quantised_weight, weight_scale
@@ -101,7 +101,8 @@ def int8_layers(model: NcnnModel, network: nn.Module, recipe: Recipe) -> list[La
             name = by_content.get(model.weights[layer.name].weight.tobytes())
             if name is None:
                 raise ValueError(f"convolution {layer.name}: its weights are not the network's")
-            if name not in kept and not _is_kept_depthwise(layer, recipe):
+            depthwise = layer.kind == "ConvolutionDepthWise"
+            if name not in kept and not (depthwise and DEPTHWISE in recipe.keep):
                 chosen.append(layer)
     return chosen
 
@@ -111,10 +112,6 @@ def _has_8_bits(layer: Layer) -> bool:
     if layer.kind == "ConvolutionDepthWise":
         return layer.number(GROUPS, 1) == layer.number(0)
     return layer.kind == "Convolution"
-
-
-def _is_kept_depthwise(layer: Layer, recipe: Recipe) -> bool:
-    return layer.kind == "ConvolutionDepthWise" and "depthwise" in recipe.keep
 
 
 class StatsCollector:
