@@ -5,7 +5,7 @@ READY := .venv/.ready
 PHOTO := benchmarks/samples/blurry/mountains.png
 MODEL := out/mobilenet_dsc_onnx-fp32_736x1280.onnx
 
-.PHONY: demo test test-browser test-heavy test-slow test-wheel test-gpu mutants lint types readme results scaling lock clean android-check android-apk have-maven
+.PHONY: demo test test-browser test-heavy test-slow test-wheel test-gpu test-arm test-cpp mutants lint types readme results scaling lock clean android-check android-apk have-maven
 
 demo: $(READY)  ## a blurry photo comes back sharper through an exported artifact, with a measured table
 	$(BIN)/deblur-export --backbone mobilenet_dsc --target onnx-fp32 --output out --force
@@ -30,6 +30,12 @@ test-browser: $(READY)  ## the pages in headless Chromium; needs chromium (apt-g
 
 test-gpu: $(READY)  ## engines and PyTorch on an NVIDIA GPU; fails where there is none
 	$(BIN)/python -m pytest -m gpu
+
+test-arm: $(READY)  ## ncnn for 64-bit Arm in QEMU against x86 and PyTorch, on Debian; no times
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m arm -rP
+
+test-cpp: $(READY)  ## docs/EDGE.md's C++ compiled and run; NCNN=FOLDER is where ncnn was installed
+	OMP_WAIT_POLICY=PASSIVE NCNN=$(NCNN) $(BIN)/python -m pytest -m cpp
 
 mutants: $(READY)  ## which changes of the arithmetic the tests notice; MODULE=runtimes/compare.py for one
 	$(BIN)/python -m tests.mutants.run $(MODULE)

@@ -134,6 +134,12 @@ def _add_output(group: Group) -> None:
         help="how much the frames of --data, a clip or a folder of frames, flicker: warping error, "
         "PSNR per frame, and drift from PyTorch over time; --sharp takes a clip or frames too",
     )
+    add(
+        "--estimate",
+        action="store_true",
+        help="estimate from published peak figures how long one --engine takes at least on four "
+        "phones; nothing is measured",
+    )
 
 
 def _add_how(group: Group) -> None:

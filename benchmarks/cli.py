@@ -38,6 +38,8 @@ def work(arguments: argparse.Namespace) -> int:
         return _profile(arguments)
     if arguments.temporal:
         return _temporal(arguments)
+    if arguments.estimate:
+        return _estimate(arguments)
     with tempfile.TemporaryDirectory(prefix="edgedeblur-report-") as folder:
         pictures_folder = Path(folder)
         result = _result(arguments, pictures_folder if arguments.report is not None else None)
@@ -95,6 +97,15 @@ def _temporal(arguments: argparse.Namespace) -> int:
     for error in failed:
         sys.stderr.write(f"deblur-bench: error: {error}\n")
     return FAILED if failed else DONE
+
+
+def _estimate(arguments: argparse.Namespace) -> int:
+    from .roofline.estimate import estimates_for, report_estimates
+
+    if len(arguments.engine) != 1:
+        build_parser().error("--estimate takes one --engine")
+    path = arguments.engine[0]
+    return report_estimates(path, estimates_for(path, arguments.size), json_to=arguments.json)
 
 
 def _result(arguments: argparse.Namespace, pictures_folder: Path | None) -> BenchResult:

@@ -221,7 +221,7 @@ def _write_result(
     from ...runtimes.optional import version_of
 
     content = read_table(table)
-    packages = ("onnxruntime", "openvino", "ai-edge-litert")
+    packages = ("onnxruntime", "openvino", "ai-edge-litert", "ncnn", "executorch")
     content[key] = {
         "rewrite": choose_fastest(measured).rewrite,
         "machine": machine(),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...quantize.ptq.pt2e_upsampling import with_transposed_upsampling
 from ...runtimes.optional import require
 from ...runtimes.run_executorch.runner import ExecutorchRunner, missing_backends, quiet
 from ...runtimes.sdk_errors import suppress_output
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
+    from ...quantize.recipe import Recipe
     from ...runtimes.artifact import Manifest
     from ...runtimes.base import Runner
 
@@ -81,9 +83,14 @@ def _temporary_file(data: bytes) -> Generator[Path]:
 
 
 def _trace(network: nn.Module, spec: ExportSpec) -> ExportedProgram:
+    """The traced network; for XNNPACK without nearest-neighbour enlargement, which it lacks."""
     torch = require("torch", extra="export-executorch")
+    image = (torch.zeros(1, 3, *spec.size),)
     with suppress_output():
-        return torch.export.export(network, (torch.zeros(1, 3, *spec.size),))
+        program = torch.export.export(network, image)
+        if spec.options["backend"] != "xnnpack":
+            return program
+        return torch.export.export(with_transposed_upsampling(program.module()), image)
 
 
 _BACKEND = Option(
@@ -95,6 +102,18 @@ _BACKEND = Option(
     metavar="NAME",
 )
 _CONVERT = {"fp32": convert_fp32, "int8": convert_int8}
+_POINTWISE = ".0.pointwise"
+
+
+def _whole_blocks_recipe(recipe: Recipe) -> Recipe:
+    """The recipe with both halves of a separable convolution in float, where it keeps one.
+
+    XNNPACK rounds what the depthwise half gives even if the pointwise one reads float.
+    """
+    keep = (entry.removesuffix(_POINTWISE) for entry in recipe.keep)
+    return dataclasses.replace(recipe, keep=tuple(keep))
+
+
 _BUILD = ("torch", "executorch")
 
 
@@ -113,6 +132,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
         about=about,
         options=(_BACKEND,),
         free_size=False,
+        recipe=_whole_blocks_recipe if precision == "int8" else None,
     )
 
 

@@ -5,16 +5,22 @@ The network takes any size, also where one was asked for.
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...runtimes.optional import require
 from ...runtimes.run_ncnn.param_file import param_text, parse_param, with_blob_names
 from ...runtimes.run_ncnn.runner import PARAM_FILE, WEIGHTS_FILE
 from ...runtimes.sdk_errors import suppress_output
 from ..graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
-from ..registry import Target, register
+from ..registry import Converted, Target, register
+from ..to_onnx.target import INT8_TOLERANCE_DB
+
+if TYPE_CHECKING:
+    from ...quantize.recipe import Recipe
 
 _TRACED, _PNNX_PARAM, _PNNX_WEIGHTS = "net.pt", "net.ncnn.param", "net.ncnn.bin"
 _PNNX_NAMES = {"in0": INPUT_NAME, "out0": OUTPUT_NAME}
@@ -28,6 +34,25 @@ def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> None:
 def convert_fp16(graph: Graph, spec: ExportSpec, path: Path) -> None:
     """Write the two files with float16 weights; biases stay float32."""
     _convert(graph, spec, path, half=True)
+
+
+def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
+    """Write the two files with int8 weights where the recipe has them, else float32 ones.
+
+    Raises:
+        ValueError: as `int8.quantised_model`.
+    """
+    from ...quantize.ptq.ncnn_model import read_model, write_model
+    from .int8 import checked_plan, quantised_model
+
+    checked_plan(graph, spec)  # before minutes of work
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "float32"
+        _convert(graph, spec, plain, half=False)
+        model, stability = quantised_model(read_model(plain), graph, spec)
+    path.mkdir()
+    write_model(model, path)
+    return Converted(quantised=stability)
 
 
 def _convert(graph: Graph, spec: ExportSpec, path: Path, *, half: bool) -> None:
@@ -68,7 +93,12 @@ def _run_pnnx(folder: Path, size: tuple[int, int], *, half: bool) -> None:
         raise ValueError(f"pnnx cannot convert the network (exit {done.returncode}: {last})")
 
 
-_CONVERT = {"fp32": convert_fp32, "fp16": convert_fp16}
+_CONVERT = {"fp32": convert_fp32, "fp16": convert_fp16, "int8": convert_int8}
+
+
+def _signed_recipe(recipe: Recipe) -> Recipe:
+    """The recipe with signed activations, the only ones that ncnn has."""
+    return dataclasses.replace(recipe, name="static_w8a8_perchannel_symmetric", equalise=False)
 
 
 def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
@@ -82,8 +112,9 @@ def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
         run_modules=("ncnn",),
         convert=_CONVERT[precision],
         tolerance_psnr_db=tolerance_psnr_db,
-        needs_calibration=False,
+        needs_calibration=precision == "int8",
         about=about,
+        recipe=_signed_recipe if precision == "int8" else None,
     )
 
 
@@ -91,3 +122,7 @@ register(_target("fp32", "ncnn folder (model.param, model.bin), float32", 80.0))
 register(
     _target("fp16", "ncnn folder, float16 weights; float16 arithmetic on Arm, float32 on x86", 50.0)
 )
+register(
+    _target("int8", "ncnn folder, int8 weights and activations in convolutions, float input and "
+            "output", INT8_TOLERANCE_DB)
+)  # fmt: skip

@@ -8,6 +8,7 @@ it off. `_annotate_activations` moves the pair behind the activation, where XNNP
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from ...runtimes.sdk_errors import suppress_output
 from ..recipe import Recipe, is_kept, layer_name
 from .observers import observe
 from .onnx_graph import layer_in_graph
+from .pt2e_upsampling import is_copy, with_transposed_upsampling
 from .weights import quantised_weight, weight_scale
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ def quantised_module(
     with suppress_output(), torch.no_grad():
         flow = require("torchao.quantization.pt2e.quantize_pt2e", extra=_EXTRA)
         traced = torch.export.export(network, (torch.from_numpy(images[0]),)).module()
+        traced = with_transposed_upsampling(traced)
         prepared = flow.prepare_pt2e(traced, _quantizer(traced, recipe, len(images)))
         for image in images:
             prepared(torch.from_numpy(image))
@@ -147,14 +150,17 @@ def _quantizer(traced: GraphModule, recipe: Recipe, pictures: int) -> Any:  # no
     """XNNPACK's quantizer with our observers, our float layers and fused activations."""
     rules = require("executorch.backends.xnnpack.quantizer.xnnpack_quantizer", extra=_EXTRA)
     config = _config(recipe, pictures)
-    weights = {n.name: str(n.args[1].target) for n in traced.graph.nodes if _is_convolution(n)}
+    weights = {n.name: str(n.args[1].target) for n in traced.graph.nodes
+               if _is_convolution(n) and not is_copy(n)}  # fmt: skip
     kept = kept_weights(weights.values(), recipe)
     in_float = {name for name, weight in weights.items() if weight in kept}
     in_float |= _tail(traced, weights, in_float)
+    in_float |= _float_copies(traced, weights, in_float)
 
     class Quantizer(rules.XNNPACKQuantizer):
         def annotate(self, model: GraphModule) -> GraphModule:
             _annotate_activations(model, config, in_float)
+            _annotate_copies(model, config, in_float)
             return super().annotate(model)
 
     quantizer = Quantizer().set_global(config)
@@ -162,8 +168,6 @@ def _quantizer(traced: GraphModule, recipe: Recipe, pictures: int) -> Any:  # no
 
 
 def _config(recipe: Recipe, pictures: int) -> Any:  # noqa: ANN401
-    import dataclasses
-
     torch = require("torch", extra=_EXTRA)
     rules = require("executorch.backends.xnnpack.quantizer.xnnpack_quantizer", extra=_EXTRA)
     plain = rules.get_symmetric_quantization_config(is_per_channel=True)
@@ -223,6 +227,34 @@ def _tail(traced: GraphModule, weights: dict[str, str], in_float: set[str]) -> s
     names = [node.name for node in traced.graph.nodes]
     last = max(weights, key=names.index)
     return set(names[names.index(last) :]) if last in in_float else set()
+
+
+def _float_copies(traced: GraphModule, weights: dict[str, str], in_float: set[str]) -> set[str]:
+    """Enlargements of what a float layer gives: 8 bits would round it for nothing."""
+    found: set[str] = set()
+    for node in traced.graph.nodes:
+        if is_copy(node):
+            source = node.args[0]
+            while source.op == "call_function" and source.name not in weights:
+                source = source.args[0]
+            if source.name in in_float:
+                found.add(node.name)
+    return found
+
+
+def _annotate_copies(model: GraphModule, config: Any, in_float: set[str]) -> None:  # noqa: ANN401
+    """Enlargements write the numbers that they read: one scale for both, so nothing is rounded."""
+    quantizer = require("torchao.quantization.pt2e.quantizer", extra=_EXTRA)
+    weight = dataclasses.replace(config.weight, ch_axis=1)  # of a transposed convolution
+    for node in model.graph.nodes:
+        if is_copy(node) and node.name not in in_float:
+            value, kernel = node.args[:2]
+            same = quantizer.SharedQuantizationSpec((value, node))
+            node.meta[quantizer.quantizer.Q_ANNOTATION_KEY] = quantizer.QuantizationAnnotation(
+                input_qspec_map={value: config.input_activation, kernel: weight},
+                output_qspec=same,
+                _annotated=True,
+            )
 
 
 def _annotate_activations(model: GraphModule, config: Any, in_float: set[str]) -> None:  # noqa: ANN401

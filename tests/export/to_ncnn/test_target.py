@@ -11,9 +11,10 @@ from edgedeblur.export.rewrites.rewrite import apply_rewrites, parse_steps
 from edgedeblur.export.rewrites.tune import candidates_for
 from edgedeblur.export.to_ncnn.target import convert_fp32
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
+from edgedeblur.quantize.ptq.ncnn_model import read_model
 from edgedeblur.runtimes.run_ncnn.param_file import parse_param
 
-from tests.contracts import SIZE, TargetContract
+from tests.contracts import SIZE, TargetContract, spec_for
 from tests.released import expected
 
 ncnn = pytest.importorskip("ncnn")
@@ -40,7 +41,7 @@ class _Ncnn(TargetContract):
         text = (path / "model.param").read_text()
         assert "/" not in text
         again = tmp_path / "again.ncnn"
-        spec = ExportSpec(target.name, SIZE)
+        spec = spec_for(target)
         assert produce(target, checkpoint, spec, again, norm="frozen").sha256 == manifest.sha256
 
     def test_norms_are_folded_and_activations_are_part_of_convolutions(self, built):
@@ -73,6 +74,38 @@ class TestNcnnFp16(_Ncnn):
         half = ncnn.cpu_support_arm_asimdhp()
         told = "fp16" if half else "fp16 weights, fp32 arithmetic"
         assert manifest.parity.ran_on.endswith(f"threads, {told}")
+
+
+class TestNcnnInt8(_Ncnn):
+    target_name = "ncnn-int8"
+
+    def test_weights_take_one_byte_where_the_recipe_quantises(self, built):
+        path, manifest = built
+        assert (path / "model.bin").stat().st_size < 1.5 * manifest.params
+        model = read_model(path)
+        stored = {name: held.weight.dtype.name for name, held in model.weights.items()}
+        in_float = [layer for layer in model.layers if stored.get(layer.name) == "float32"]
+        # The first convolution, smooth2's pointwise one, the last two: depthwise and pointwise.
+        assert [layer.number(6) for layer in in_float] == [32 * 27, 64 * 32, 32 * 9, 32 * 3]
+        writes_8_bits = [layer for layer in model.layers if layer.number(8) > 100]
+        assert len(writes_8_bits) > len(stored) / 2
+
+    def test_manifest_holds_recipe_and_drop(self, built):
+        _path, manifest = built
+        assert manifest.parity.ran_on.endswith("threads, int8")
+        quantised = manifest.quantisation
+        assert quantised.recipe["name"] == "static_w8a8_perchannel_symmetric"
+        assert quantised.recipe["keep"] == ["final", "smooth2.0.pointwise", "features.0.0"]
+        assert quantised.psnr_drop_db <= 0.3
+        assert quantised.stability_db < 0.3
+
+    def test_without_pictures_or_with_live_norms(self, checkpoint, target, tmp_path):
+        with pytest.raises(ValueError, match="ncnn-int8 needs calibration pictures"):
+            target.convert(
+                prepare(checkpoint, norm="frozen"), ExportSpec(target.name, SIZE), tmp_path
+            )
+        with pytest.raises(ValueError, match="ncnn-int8 needs frozen norms"):
+            target.convert(prepare(checkpoint, norm="live"), spec_for(target), tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Estimates for phones that nobody measured: a roofline from published peak figures."""

@@ -1,0 +1,1 @@
+"""The C++ of docs/EDGE.md, compiled and run: `make test-cpp`."""
