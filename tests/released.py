@@ -1,4 +1,4 @@
-"""The released networks' weights, as tests/fixtures/deblurganv2_mobilenet/README.md defines them."""
+"""The released networks' weights, as fixtures/deblurganv2_mobilenet/README.md defines them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 FIXTURES = Path(__file__).parent / "fixtures"
-MOBILENET, INCEPTION, DEBLURGAN = "deblurganv2_mobilenet", "deblurganv2_inception", "deblurgan_resnet"
+MOBILENET, INCEPTION = "deblurganv2_mobilenet", "deblurganv2_inception"
+DEBLURGAN = "deblurgan_resnet"
 # Folder -> its network's last convolution, and the gain of that one's weights.
 _LAST = {
     MOBILENET: ("final.weight", 0.02),
