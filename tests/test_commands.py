@@ -21,6 +21,7 @@ PARSERS = {
     "deblur-debug": "edgedeblur.export.debug.cli",
     "deblur-report": "edgedeblur.benchmarks.report.html.cli",
     "deblur-train": "edgedeblur.models.training.cli",
+    "deblur-data": "edgedeblur.models.data.cli",
 }
 
 

@@ -62,6 +62,7 @@ def test_commands_in_the_pages_are_real():
     from edgedeblur.export.arguments import build_parser as export
     from edgedeblur.export.compress.cli import build_parser as compress
     from edgedeblur.export.debug.cli import build_parser as debug
+    from edgedeblur.models.data.cli import build_parser as data
     from edgedeblur.models.training.cli import build_parser as train
     from edgedeblur.quantize.cli import build_parser as quantize
     from edgedeblur.runtimes.cli import build_parser as run
@@ -75,6 +76,7 @@ def test_commands_in_the_pages_are_real():
         "deblur-report": report(),
         "deblur-debug": debug(),
         "deblur-train": train(),
+        "deblur-data": data(),
     }
     told = "\n".join(page.read_text().replace("\\\n", " ") for page in PAGES)
     lines = [line.split("  #")[0].split() for line in told.splitlines() if "    deblur-" in line]

@@ -24,6 +24,7 @@ COMMANDS = {
     "deblur-debug": "edgedeblur.export.debug.cli",
     "deblur-report": "edgedeblur.benchmarks.report.html.cli",
     "deblur-train": "edgedeblur.models.training.cli",
+    "deblur-data": "edgedeblur.models.data.cli",
     "deblur-quantize": "edgedeblur.quantize.cli",
 }
 # Distribution -> import name, where they differ.
