@@ -63,7 +63,7 @@ def test_sharp_pictures_are_blurred_alike_each_time(source, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "text"),
     [
         (["--set", "fog=1"], "--set fog: no such amount; there are gaussian_min, gaussian_max"),
         (["--set", "jpeg_min_quality=0"], "JPEG qualities are a range in 1 to 100"),
@@ -78,7 +78,7 @@ def test_mistakes_are_one_line_and_exit_1(
     assert main(["restore", str(source), "-o", str(tmp_path / "set"), *arguments]) == 1
     error = capsys.readouterr().err
     assert error.startswith("deblur-data: error: ")
-    assert message in error
+    assert text in error
     assert not (tmp_path / "set").exists()
 
 
