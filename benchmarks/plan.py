@@ -120,12 +120,14 @@ def _check_sizes(engine: Engine, conditions: Conditions) -> None:
     if engine.manifest is None or engine.size is not None:
         return
     step = engine.manifest.size_multiple
+    least = engine.manifest.smallest_side or step
+    allowed = f"multiples of {step}" + (f", at least {least}" if least > step else "")
     for height, width in conditions.sizes or (conditions.size,):
-        if height % step or width % step:
-            up = "x".join(str(-(-side // step) * step) for side in (height, width))
+        if height % step or width % step or min(height, width) < least:
+            up = "x".join(str(max(-(-side // step) * step, least)) for side in (height, width))
             raise ValueError(
                 f"{engine.path}: cannot be measured at {height}x{width}: both sides must be "
-                f"multiples of {step}; the next larger is {up}"
+                f"{allowed}; the next larger is {up}"
             )
 
 

@@ -71,9 +71,7 @@ def test_sharp_pictures_are_blurred_alike_each_time(source, tmp_path):
         (["-o", "."], "is not empty; choose another folder"),
     ],
 )
-def test_mistakes_are_one_line_and_exit_1(
-    source, tmp_path, monkeypatch, capsys, arguments, message
-):
+def test_mistakes_are_one_line_and_exit_1(source, tmp_path, monkeypatch, capsys, arguments, text):
     monkeypatch.chdir(source)
     assert main(["restore", str(source), "-o", str(tmp_path / "set"), *arguments]) == 1
     error = capsys.readouterr().err
