@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...runtimes.command_line.common_options import add_common_options
 from ...runtimes.command_line.console import DONE, console, print_json, run_command
@@ -78,12 +78,13 @@ def work(arguments: argparse.Namespace) -> int:
 def _amounts(given: dict[str, float]) -> Restore:
     from .restore import Restore
 
-    known = {field.name: type(field.default) for field in dataclasses.fields(Restore)}
-    known = {name: kind for name, kind in known.items() if not name.endswith("_share")}
+    plain: dict[str, Any] = dataclasses.asdict(Restore())
+    known = [name for name in plain if not name.endswith("_share")]
     for name in given:
         if name not in known:
             raise ValueError(f"--set {name}: no such amount; there are {', '.join(known)}")
-    return Restore(**{name: known[name](value) for name, value in given.items()})
+    values: dict[str, Any] = {name: type(plain[name])(value) for name, value in given.items()}
+    return Restore(**values)
 
 
 def _amount(text: str) -> tuple[str, float]:

@@ -93,7 +93,8 @@ def weights(tmp_path_factory):
             generator = written_out.randomise(build_generator(name, decoder_norm="instance"))
             last = generator.get_submodule(get_network(name).last)
             with torch.no_grad():
-                last.weight.mul_(0.05)
+                # As small as in the recorded fixtures: gains of 0.005 and 0.001 instead of 1.5.
+                last.weight.mul_(0.026 if name == "deblurgan" else 0.05)
             made[name] = folder / f"{name}.pth"
             torch.save(generator.state_dict(), made[name])
         return made[name]
