@@ -38,7 +38,8 @@ def measure(
 
     Args:
         engines: Artifacts or checkpoints.
-        size: (height, width) in pixels for files of free size, multiples of 32.
+        size: (height, width) in pixels for files of free size, multiples of what the
+            network needs.
         runs: Timed runs a round.
         warmup: Runs before them, after the first.
         rounds: How often all rows are timed in turn.

@@ -9,7 +9,6 @@ from pathlib import Path
 from ..runtimes.command_line.common_options import Group, add_common_options
 from ..runtimes.command_line.console import MAX_SIDE
 
-SIZE_MULTIPLE = 32
 DEFAULT_SIZE = (736, 1280)  # 720p, padded
 
 
@@ -192,8 +191,8 @@ def _add_sizes(group: Group) -> None:
         type=_size,
         default=DEFAULT_SIZE,
         metavar="HxW",
-        help="height x width in pixels for files of free size, multiples of 32 "
-        "(default: 736x1280); files of fixed size are measured at theirs",
+        help="height x width in pixels for files of free size, multiples of what the network "
+        "needs, as of 32 (default: 736x1280); files of fixed size are measured at theirs",
     )
     add(
         "--sizes",
@@ -211,14 +210,8 @@ def _size(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(f"{text!r} is not HxW, such as 736x1280")
     height, width = int(match[1]), int(match[2])
     if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
-        raise argparse.ArgumentTypeError(
-            f"{text}: sides go from {SIZE_MULTIPLE} to {MAX_SIDE} pixels"
-        )
-    if height % SIZE_MULTIPLE or width % SIZE_MULTIPLE:
-        raise argparse.ArgumentTypeError(
-            f"{text}: height and width must be multiples of {SIZE_MULTIPLE}"
-        )
-    return height, width
+        raise argparse.ArgumentTypeError(f"{text}: sides go from 1 to {MAX_SIDE} pixels")
+    return height, width  # of which multiples is the network's own affair: see `plan`
 
 
 def _sizes(text: str) -> tuple[tuple[int, int], ...]:

@@ -109,9 +109,26 @@ def _read(path: Path, label: str, request: Request) -> Engine:
                 f"{path}: its size is fixed at {engine.size[0]}x{engine.size[1]}, so --sizes "
                 "cannot measure it; export it with --dynamic"
             )
+        _check_sizes(engine, request.conditions)
         return engine
     except USER_ERRORS as error:
         return Engine(path, label, error=one_line(error))
+
+
+def _check_sizes(engine: Engine, conditions: Conditions) -> None:
+    """ValueError unless the sizes to measure a file of free size at suit its network."""
+    if engine.manifest is None or engine.size is not None:
+        return
+    step = engine.manifest.size_multiple
+    least = engine.manifest.smallest_side or step
+    allowed = f"multiples of {step}" + (f", at least {least}" if least > step else "")
+    for height, width in conditions.sizes or (conditions.size,):
+        if height % step or width % step or min(height, width) < least:
+            up = "x".join(str(max(-(-side // step) * step, least)) for side in (height, width))
+            raise ValueError(
+                f"{engine.path}: cannot be measured at {height}x{width}: both sides must be "
+                f"{allowed}; the next larger is {up}"
+            )
 
 
 def engine_entries(request: Request, engines: Sequence[Engine]) -> list[Entry]:

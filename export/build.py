@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .rewrites.rewrite import Step
 
 DEFAULT_SIZE = (736, 1280)  # 720p, padded
-_LAST = "final"  # in recipes
 
 
 @dataclass(frozen=True)
@@ -83,17 +82,18 @@ def with_quantisation_plan(
     """
     if not target.needs_calibration:
         return spec
+    from ..models.checkpoints.layer_names import layer_name
     from ..quantize.calibration import calibration_set
     from ..quantize.pipeline import QuantPlan
-    from ..quantize.recipe import layer_name, read_recipe, searched_network, without_missing
+    from ..quantize.recipe import read_recipe, searched_network, without_missing
 
     recipe = read_recipe(settings.recipe, checkpoint.key)
+    recipe = dataclasses.replace(recipe, keep=_kept_layers(recipe.keep, checkpoint.described.last))
     from_file = (settings.recipe or "").endswith(".json")
     if not from_file and searched_network(checkpoint.key) != checkpoint.key:
         recipe = without_missing(recipe, {layer_name(name) for name in checkpoint.state})
     if settings.recipe is None and target.recipe is not None:
         recipe = target.recipe(recipe)
-    recipe = dataclasses.replace(recipe, keep=_kept_layers(recipe.keep, checkpoint.described.last))
     log("reading calibration pictures")
     pictures = calibration_set(settings.calibration, spec.size, count=settings.calibration_count)
     plan = QuantPlan(recipe, pictures, settings.max_drop_db, settings.threads, log)
@@ -102,9 +102,11 @@ def with_quantisation_plan(
 
 def _kept_layers(keep: tuple[str, ...], last: str) -> tuple[str, ...]:
     """A recipe's layers to keep in float; ``final`` is the last one, whatever it is called."""
-    if last.partition(".")[0] == _LAST:
+    from ..quantize.recipe import LAST
+
+    if last.partition(".")[0] == LAST:
         return keep
-    return tuple(last if entry == _LAST else entry for entry in keep if last or entry != _LAST)
+    return tuple(last if entry == LAST else entry for entry in keep if last or entry != LAST)
 
 
 def rewrite_steps(text: str, target: Target, network: str, norm: str) -> tuple[Step, ...]:

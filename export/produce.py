@@ -139,6 +139,7 @@ def draft_manifest(target: Target, graph: Graph, spec: ExportSpec) -> Manifest:
         input=input_spec,
         output=output_spec,
         size_multiple=checkpoint.size_multiple,
+        smallest_side=checkpoint.described.smallest_side_of_free_size if spec.dynamic else None,
         receptive_radius_px=(
             receptive_radius_px(checkpoint.backbone, checkpoint.widths)
             if graph.norm == "frozen"

@@ -22,6 +22,7 @@ from ..models.network.widths import backbone_of
 
 PAIRS = ("everywhere", "fused")
 DEPTHWISE = "depthwise"  # in `Recipe.keep`: all depthwise convolutions
+LAST = "final"  # in `Recipe.keep`: the last convolution, also where it has another name
 OBSERVERS = ("minmax", "percentile", "entropy", "mse")
 DEFAULTS = Path(__file__).parent / "recipes.json"
 NAMES = (
@@ -34,8 +35,6 @@ NAMES = (
 _NAME = re.compile(
     r"(?:static_w8a(?P<bits>8|16)|weight_only_w8)(?:_per(?P<grain>channel|tensor))?(?P<sym>_symmetric)?"
 )
-# `RewritableGenerator` (exact rewrites) numbers its heads from the coarsest level.
-_HEADS = {f"heads.{index}": f"head{4 - index}" for index in range(4)}
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ class Recipe:
         percentile: For the observer ``percentile``: the percentage kept at either end.
         equalise: Apply cross-layer equalisation to the backbone first.
         correct_bias: Subtract the mean error of rounded weights from the biases.
-        keep: Layers that stay in float, by `layer_name`; a prefix up to a dot is enough, and
-            ``depthwise`` means all depthwise convolutions.
+        keep: Layers that stay in float, by `layer_name`; a prefix up to a dot is enough.
+            ``depthwise`` means all depthwise convolutions, ``final`` the last one.
         pairs: Where Q/DQ pairs go: ``everywhere``, around every operation, as CPU kernels need
             them; or ``fused``, where TensorRT fuses, see `tensorrt_pairs`.
     """
@@ -83,7 +82,7 @@ class Recipe:
     percentile: float = 99.99
     equalise: bool = False
     correct_bias: bool = False
-    keep: tuple[str, ...] = ("final",)
+    keep: tuple[str, ...] = (LAST,)
     pairs: str = "everywhere"
 
     def __post_init__(self) -> None:
@@ -135,15 +134,6 @@ class Recipe:
         values: dict[str, Any] = {**plain, **body}
         values["keep"] = tuple(str(layer) for layer in values["keep"])
         return Recipe(**values)
-
-
-def layer_name(weight: str) -> str:
-    """``fpn.features.3.conv.0.weight`` -> ``features.3.conv.0``, in rewritten networks too."""
-    name = weight.removesuffix(".weight").removeprefix("fpn.")
-    for numbered, plain in _HEADS.items():
-        if name.startswith(f"{numbered}."):
-            return plain + name[len(numbered) :]
-    return name
 
 
 def is_kept(layer: str, keep: tuple[str, ...]) -> bool:

@@ -129,6 +129,8 @@ class Manifest:
     ``options`` are the format's options, as requested or by default, without file paths.
     ``engine`` is set if the artifact was compiled: ``builder``, ``system`` and ``gpu`` that it was
     built by and for; ``build_s``: seconds of the build; ``source_bytes``: size of the ONNX graph.
+    ``smallest_side``, in pixels, is there where the size is free and sides of ``size_multiple`` are
+    too small for the network.
     """
 
     target: str
@@ -155,11 +157,14 @@ class Manifest:
     engine: dict[str, Any] | None = None
     network: str | None = None
     widths: dict[str, Any] | None = None
+    smallest_side: int | None = None
     schema_version: int = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, plus ``digest``, the SHA-256 over all other fields."""
         body: dict[str, Any] = _json_types(dataclasses.asdict(self))
+        if self.smallest_side is None:  # as it was before there were such networks
+            del body["smallest_side"]
         body["digest"] = _digest(body)
         return body
 

@@ -150,6 +150,7 @@ class Runner(ABC):
             picture,
             size=self.size,
             multiple=self.manifest.size_multiple,
+            smallest=self.manifest.smallest_side,
             receptive_radius_px=self.manifest.receptive_radius_px,
             options=options or TilingOptions(),
             progress=progress,
@@ -217,6 +218,9 @@ class Runner(ABC):
             raise ValueError(f"{self.path} takes {named} (HxW), not {height}x{width}")
         if height % multiple or width % multiple or not height or not width:
             raise ValueError(f"sides must be multiples of {multiple}, not {height}x{width}")
+        smallest = self.manifest.smallest_side or multiple
+        if min(height, width) < smallest:
+            raise ValueError(f"sides must be {smallest} or more, not {height}x{width}")
         low, high = float(image.min()), float(image.max())
         # NaN compares false, so this refuses it too. 1e-3: room for a caller's rounding.
         if not (low >= -1.001 and high <= 1.001):

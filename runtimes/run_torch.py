@@ -102,6 +102,7 @@ def _manifest_of(path: Path, *, norm: str | None, size: tuple[int, int] | None) 
         input=TensorSpec("image", shape, "float32"),
         output=TensorSpec("deblurred", shape, "float32"),
         size_multiple=checkpoint.size_multiple,
+        smallest_side=checkpoint.described.smallest_side_of_free_size,
         receptive_radius_px=(
             receptive_radius_px(checkpoint.backbone, checkpoint.widths)
             if norm == "frozen"

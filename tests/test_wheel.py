@@ -19,7 +19,17 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("models", "runtimes", "quantize", "export", "benchmarks")
 PHOTO = ROOT / "benchmarks" / "samples" / "blurry" / "cat.png"
 pytestmark = pytest.mark.wheel
-COMMANDS = ("deblur-export", "deblur-quantize", "deblur-run", "deblur-bench", "deblur-train")
+COMMANDS = (
+    "deblur-export",
+    "deblur-quantize",
+    "deblur-compress",
+    "deblur-debug",
+    "deblur-run",
+    "deblur-bench",
+    "deblur-report",
+    "deblur-train",
+    "deblur-data",
+)
 # Extra -> target to run, and what the whole environment may take in bytes.
 RUNTIMES = {"onnxruntime": ("onnx-fp32", 300e6), "litert": ("tflite-fp32", 250e6)}
 WHEEL_BYTES = 25e6

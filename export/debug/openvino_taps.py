@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...quantize.recipe import layer_name
+from ...models.checkpoints.layer_names import layer_name
 from ...runtimes.optional import require
 from .taps import Outputs
 

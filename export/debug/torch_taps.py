@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...quantize.recipe import layer_name
+from ...models.checkpoints.layer_names import layer_name
 from .taps import Outputs
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...quantize.recipe import layer_name
+from ...models.checkpoints.layer_names import layer_name
 from ...runtimes.optional import require
 from ...runtimes.run_tflite.tflite_file import CONVOLUTIONS, TfliteFile
 from ...runtimes.sdk_errors import suppress_output
@@ -36,7 +36,7 @@ def to_operators(graph: Graph, size: tuple[int, int], *, levels: bool) -> Tflite
 
     Returns:
         float32 (1, H, W, 3) ``image`` -> float32 (1, H, W, 3) ``deblurred``; every convolution's
-        output is named after its layer (`recipe.layer_name`).
+        output is named after its layer (`layer_names.layer_name`).
 
     Raises:
         ValueError: the converter left an operator that is not a TFLite built-in.

@@ -116,8 +116,9 @@ def load_checkpoint(source: str, *, backbone: str | None = None) -> Checkpoint:
     widths = stored_widths(metadata, found, path)
     checkpoint = Checkpoint(found, decoder_norm, norm, state, digest, source, metadata, widths)
     if backbone is not None and not _is_network(checkpoint, backbone):
+        article = "an" if checkpoint.network[0] in "aeiou" else "a"
         raise ValueError(
-            f"{path}: holds a {checkpoint.network} checkpoint, not {backbone}; "
+            f"{path}: holds {article} {checkpoint.network} checkpoint, not {backbone}; "
             f"use --backbone {found} or another --checkpoint"
         )
     return dataclasses.replace(checkpoint, state=_checked_tensors(checkpoint, path))

@@ -6,10 +6,10 @@ import argparse
 
 from ...runtimes.command_line.common_options import add_common_options
 from ...runtimes.command_line.console import run_command
-from . import video
+from . import restore, video
 
 # Each has `add_parser`, which sets ``run`` to what does the work.
-COMMANDS = (video,)
+COMMANDS = (restore, video)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,7 +20,8 @@ def main(argv: list[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """All sub-commands."""
     parser = argparse.ArgumentParser(
-        prog="deblur-data", description="Make pairs of blurry and sharp pictures to train on."
+        prog="deblur-data",
+        description="Make pairs of blurry and sharp pictures to train or to measure on.",
     )
     add_common_options(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

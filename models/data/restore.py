@@ -8,7 +8,7 @@ amounts; the ranges here go from barely visible to strong.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from .blur import Picture, jpeg_round_trip
-from .pairs import Pair
+from .motion import Motion, blurred_crop
+from .pairs import Pair, list_pictures
 
 KINDS = ("gaussian", "speckle", "jpeg", "upscale")
 MOTION = "motion"  # nothing is added to the blur
@@ -64,6 +65,15 @@ class Restore:
         return (self.gaussian_share, self.speckle_share, self.jpeg_share, self.upscale_share)
 
 
+@dataclass(frozen=True)
+class Blurred:
+    """A pair in memory: uint8 RGB (H, W, 3), both of one size."""
+
+    name: str
+    blurry: Picture
+    sharp: Picture
+
+
 def degraded(rng: np.random.Generator, picture: Picture, restore: Restore) -> Picture:
     """The picture, uint8 RGB (H, W, 3), with a drawn degradation or none."""
     place = rng.random()
@@ -95,7 +105,7 @@ def degrade(rng: np.random.Generator, picture: Picture, kind: str, restore: Rest
 
 
 def write_restore_set(
-    pairs: Iterable[Pair], folder: Path, restore: Restore | None = None
+    pairs: Iterable[Pair | Blurred], folder: Path, restore: Restore | None = None
 ) -> dict[str, int]:
     """Write pairs with each degradation: ``folder/<kind>/{blurry,sharp}/<name>.png``.
 
@@ -103,7 +113,7 @@ def write_restore_set(
     and the kind alone, so the same pairs give the same set.
 
     Args:
-        pairs: As `registry.find_pairs` gives them.
+        pairs: As `registry.find_pairs` gives them, or `blurred_pictures`.
         folder: Must not hold such a set yet.
         restore: The amounts; its shares do not matter. None for the defaults.
 
@@ -118,8 +128,10 @@ def write_restore_set(
         raise FileExistsError(f"{folder}: is not empty; choose another folder")
     written: dict[str, int] = {}
     for pair in pairs:
+        if isinstance(pair, Pair):
+            pair = Blurred(pair.name, _read(pair.blurry), _read(pair.sharps[0]))
         name = f"{pair.name.replace('/', '_')}.png"
-        blurry, sharp = _read(pair.blurry), _read(pair.sharps[0])
+        blurry, sharp = pair.blurry, pair.sharp
         for kind in (MOTION, *KINDS):
             rng = np.random.default_rng(zlib.crc32(f"{kind}/{pair.name}".encode()))
             bad = blurry if kind == MOTION else degrade(rng, blurry, kind, restore or Restore())
@@ -131,6 +143,19 @@ def write_restore_set(
     if not written:
         raise ValueError("there are no pairs to degrade")
     return written
+
+
+def blurred_pictures(folder: Path) -> Iterator[Blurred]:
+    """Sharp pictures with motion blurs that depend on nothing but each picture's name.
+
+    Raises:
+        FileNotFoundError, ValueError: no folder, or a picture that cannot be decoded.
+    """
+    motion = Motion(resize_share=0.0, still_share=0.0)
+    for name, path in list_pictures(folder).items():
+        sharp = _read(path)
+        rng = np.random.default_rng(zlib.crc32(f"{MOTION}/{name}".encode()))
+        yield Blurred(name, *blurred_crop(rng, sharp, sharp.shape[:2], motion))
 
 
 def _rounded(values: np.ndarray) -> Picture:

@@ -1,7 +1,6 @@
 """The seam: what export, quantisation, tiling, benchmarks and training must know of a network.
 
-Names of layers and tensors stand here as data. Outside this folder only `quantize.recipe` and
-`quantize.ptq.onnx_graph` still know some, those of the pyramids' heads and laterals.
+Names of layers and tensors stand here as data; nothing outside ``models/`` knows one.
 """
 
 from __future__ import annotations
@@ -89,6 +88,11 @@ class Network:
     def single_pixel_maps(self) -> bool:
         """Whether the smallest picture's smallest maps are one pixel, which has no variance."""
         return self.norms and self.smallest_side == self.size_multiple
+
+    @property
+    def smallest_side_of_free_size(self) -> int | None:
+        """``smallest_side`` where it is more than ``size_multiple``, else None."""
+        return self.smallest_side if self.smallest_side > self.size_multiple else None
 
     def decoder_norm(self, names: Mapping[str, Any]) -> str:
         """The kind of norms of a state with these tensors."""

@@ -18,6 +18,7 @@ from typing import Any, cast, get_args, get_type_hints
 
 from ..data.motion import Motion
 from ..data.restore import Restore
+from ..network.registry import get_network
 from .objective.losses import ADVERSARIAL_LOSSES, PIXEL_LOSSES
 from .presets import FOLDER, preset_names
 
@@ -130,9 +131,6 @@ class Data:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("crop", "final_crop"):
-            if (side := getattr(self, name)) < 32 or side % 32:
-                raise ValueError(f"data.{name} is {side}; crops are multiples of 32 pixels")
         if min(self.batch, self.final_batch) < 1 or self.workers < 0:
             raise ValueError("data: batch and final_batch are at least 1, workers at least 0")
 
@@ -160,6 +158,15 @@ class Config:
     blur: Motion = field(default_factory=Motion)
     restore: Restore = field(default_factory=Restore)
     run: Run = field(default_factory=Run)
+
+    def __post_init__(self) -> None:
+        network = get_network(self.model.backbone)
+        for name in ("crop", "final_crop"):
+            side = getattr(self.data, name)
+            try:
+                network.check_size(side, side)
+            except ValueError as error:
+                raise ValueError(f"data.{name}: {error}") from error
 
 
 def load_config(preset: str, overrides: Sequence[str] = ()) -> Config:

@@ -60,12 +60,14 @@ def open_sources(config: Config, arguments: argparse.Namespace) -> list[Source]:
 def validation_examples(config: Config, arguments: argparse.Namespace) -> list[Example]:
     """The validation pictures that the command line names; empty if it names none."""
     run = config.run
-    count, crop = run.validate_count, run.validate_crop
+    count, crop, backbone = run.validate_count, run.validate_crop, config.model.backbone
     examples: list[Example] = []
     if arguments.val_sharp is not None:
-        examples += sharp_examples(arguments.val_sharp, config.blur, count, crop)
+        examples += sharp_examples(arguments.val_sharp, config.blur, count, crop, backbone=backbone)
     if arguments.val_pairs is not None:
-        examples += pair_examples(arguments.val_pairs, count, crop, run.validate_tile)
+        examples += pair_examples(
+            arguments.val_pairs, count, crop, run.validate_tile, backbone=backbone
+        )
     return examples
 
 

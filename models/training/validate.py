@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 import torch
@@ -16,16 +16,20 @@ from ..data.blur import Picture
 from ..data.motion import Motion, blurred_crop
 from ..data.pairs import PICTURE_SUFFIXES
 from ..data.registry import find_pairs
+from ..network.registry import get_network
 from .crops.sources import PictureStore
 
+if TYPE_CHECKING:
+    from ..network.network import Network
+
 Item = TypeVar("Item")
-_MULTIPLE = 32
+_BACKBONE = "mobilenet_dsc"  # as of `config.Model`
 _SEED = 20190811  # of the blurs made for validation; the same in every run
 
 
 @dataclass(frozen=True)
 class Example:
-    """One picture to validate on: uint8 RGB (H, W, 3), sides multiples of 32."""
+    """One picture to validate on: uint8 RGB (H, W, 3), sides that suit the network."""
 
     name: str
     blurry: Picture
@@ -81,15 +85,19 @@ class Scores:
         return {"psnr": psnr, "ssim": ssim_after, "gain_db": self.gain_db}
 
 
-def sharp_examples(folder: Path, motion: Motion, count: int, crop: int) -> list[Example]:
+def sharp_examples(
+    folder: Path, motion: Motion, count: int, crop: int, *, backbone: str = _BACKBONE
+) -> list[Example]:
     """Examples from sharp pictures, with blurs that depend on nothing but each picture's name.
 
     `count` pictures, evenly spread over the sorted folder (0: all), cut in the middle to at most
-    `crop` pixels a side (0: whole) and to multiples of 32. No picture is resized.
+    `crop` pixels a side (0: whole) and to sides that suit the network `backbone`. No picture is
+    resized.
 
     Raises:
-        FileNotFoundError, ValueError: no folder, no pictures, or one smaller than 32 pixels.
+        FileNotFoundError, ValueError: no folder, no pictures, or one too small for the network.
     """
+    network = get_network(backbone)
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
     if not files:
         raise ValueError(f"{folder}: no pictures to validate on")
@@ -98,14 +106,16 @@ def sharp_examples(folder: Path, motion: Motion, count: int, crop: int) -> list[
     store = PictureStore(0)
     examples: list[Example] = []
     for path in _spread(files, count):
-        sharp = _cut(store.read(path), path.name, crop)
+        sharp = _cut(store.read(path), path.name, crop, network)
         seed = [_SEED, *path.name.encode()]
         pair = blurred_crop(np.random.default_rng(seed), sharp, sharp.shape[:2], plain)
         examples.append(Example(path.name, *pair))
     return examples
 
 
-def pair_examples(root: Path, count: int, crop: int, tile: int = 0) -> list[Example]:
+def pair_examples(
+    root: Path, count: int, crop: int, tile: int = 0, *, backbone: str = _BACKBONE
+) -> list[Example]:
     """Examples from pairs on disk (split `test`, where there is one); see `sharp_examples`.
 
     With a ``tile`` above 0, each pair becomes its tiles of that many pixels a side, side by side
@@ -114,23 +124,26 @@ def pair_examples(root: Path, count: int, crop: int, tile: int = 0) -> list[Exam
     Raises:
         FileNotFoundError, ValueError: as `find_pairs`, or pictures of different sizes.
     """
+    network = get_network(backbone)
     store = PictureStore(0)
     examples: list[Example] = []
     for pair in _spread(list(find_pairs(root, split="test").pairs), count):
         blurry, sharp = store.read(pair.blurry), store.read(pair.sharps[0])
         if blurry.shape != sharp.shape:
             raise ValueError(f"{pair.blurry}: {blurry.shape}, but its sharp side is {sharp.shape}")
-        whole = Example(pair.name, _cut(blurry, pair.name, crop), _cut(sharp, pair.name, crop))
-        examples += _tiles(whole, tile) if tile else [whole]
+        cut = (_cut(picture, pair.name, crop, network) for picture in (blurry, sharp))
+        whole = Example(pair.name, *cut)
+        examples += _tiles(whole, tile, network) if tile else [whole]
     return examples
 
 
-def _tiles(whole: Example, side: int) -> list[Example]:
+def _tiles(whole: Example, side: int, network: Network) -> list[Example]:
     height, width = whole.sharp.shape[:2]
-    if side % _MULTIPLE or side > min(height, width):
+    step = network.size_multiple
+    if side % step or not network.smallest_side <= side <= min(height, width):
         raise ValueError(
             f"{whole.name}: tiles of {side} pixels do not fit {height}x{width}; give a multiple of "
-            "32 that does"
+            f"{step}, at least {network.smallest_side}, that does"
         )
     tops, lefts = range(0, height - side + 1, side), range(0, width - side + 1, side)
     found: list[Example] = []
@@ -149,13 +162,14 @@ def _spread(items: Sequence[Item], count: int) -> list[Item]:
     return [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]
 
 
-def _cut(picture: Picture, name: str, crop: int) -> Picture:
+def _cut(picture: Picture, name: str, crop: int, network: Network) -> Picture:
+    step, least = network.size_multiple, network.smallest_side
     sides: list[int] = []
     for side in picture.shape[:2]:
         kept = min(side, crop) if crop else side
-        if kept < _MULTIPLE:
-            raise ValueError(f"{name}: {picture.shape[:2]} is smaller than 32 pixels")
-        sides.append(kept // _MULTIPLE * _MULTIPLE)
+        if kept < least:
+            raise ValueError(f"{name}: {picture.shape[:2]} is smaller than {least} pixels")
+        sides.append(kept // step * step)
     top, left = ((whole - kept) // 2 for whole, kept in zip(picture.shape[:2], sides, strict=True))
     return np.ascontiguousarray(picture[top : top + sides[0], left : left + sides[1]])
 
@@ -173,7 +187,7 @@ def to_picture(values: Tensor) -> Picture:
 
 @torch.no_grad()
 def restore(generator: nn.Module, picture: Picture, device: torch.device) -> Picture:
-    """One picture through the generator; uint8 (H, W, 3), sides multiples of 32."""
+    """One picture through the generator; uint8 (H, W, 3), sides that suit it."""
     image = torch.from_numpy(picture).to(device).permute(2, 0, 1)[None]
     return to_picture(cast("Tensor", generator(to_signed(image)))[0])
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..recipe import Recipe, is_kept, layer_name
+from ...models.checkpoints.layer_names import layer_name
+from ..recipe import Recipe, is_kept
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,7 +54,7 @@ def check_recipe(recipe: Recipe, ios: str) -> None:
 
 
 def convolutions(model: Any, network: nn.Module) -> dict[str, Layer]:  # noqa: ANN401
-    """The program's convolutions, keyed by layer name (`recipe.layer_name`).
+    """The program's convolutions, keyed by layer name (`layer_names.layer_name`).
 
     Args:
         model: From coremltools, which names weights after the network's parameters.

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...models.checkpoints.layer_names import layer_name
 from ...runtimes.run_coreml.interpreter import coremltools
-from ..recipe import Recipe, layer_name
+from ..recipe import Recipe
 from .coreml_layers import CONVOLUTIONS, Layer, int8_layers, kept_layers, weight_threshold
 from .coreml_stats import Stats
 from .observers import observe

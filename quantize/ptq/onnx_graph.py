@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...models.checkpoints.layer_names import fusion_point_of, layer_name
 from ...runtimes.optional import require
-from ..recipe import DEPTHWISE, Recipe, is_kept, layer_name
+from ..recipe import DEPTHWISE, Recipe, is_kept
 from .observers import Range, observe
 from .ranges import TensorStats
 from .tensorrt_pairs import with_fused_pairs
@@ -37,17 +38,10 @@ _QUANTISED_OPS = [
     "Relu",
     "Resize",
 ]
-# Fusion points into which exact rewrites merge the lateral convolutions.
-_FUSION_POINT_OF_LATERAL = {
-    "lateral0": "smooth2",
-    "lateral1": "td3",
-    "lateral2": "td2",
-    "lateral3": "td1",
-}
 
 
 def layers(model: ModelProto) -> dict[str, str]:
-    """Convolutions in graph order: layer name (`recipe.layer_name`) -> node name."""
+    """Convolutions in graph order: layer name (`layer_names.layer_name`) -> node name."""
     return {
         layer_name(node.input[1]): node.name
         for node in model.graph.node
@@ -127,9 +121,8 @@ def kept_nodes(model: ModelProto, recipe: Recipe) -> set[str]:
 
 def layer_in_graph(entry: str, named: Mapping[str, str]) -> str:
     """The entry's layer in this graph; a layer merged by a rewrite becomes its fusion point."""
-    first = entry.partition(".")[0]
-    for name in (entry, _FUSION_POINT_OF_LATERAL.get(first, first)):
-        if name != "features" and any(is_kept(layer, (name,)) for layer in named):
+    for name in (entry, fusion_point_of(entry)):
+        if name is not None and any(is_kept(layer, (name,)) for layer in named):
             return name
     raise ValueError(
         f"recipe keeps {entry!r} in float, but there is no such layer; layers are "

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...models.checkpoints.layer_names import layer_name
 from ...runtimes.optional import require
 from ...runtimes.sdk_errors import suppress_output
-from ..recipe import Recipe, is_kept, layer_name
+from ..recipe import Recipe, is_kept
 from .observers import observe
 from .onnx_graph import layer_in_graph
 from .pt2e_upsampling import is_copy, with_transposed_upsampling

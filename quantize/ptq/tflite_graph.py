@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 
     from ..pipeline import QuantisedOnnx
 
-_DATA_MOVEMENT = ("PAD", "SLICE", "STRIDED_SLICE", "DEPTH_TO_SPACE", "RESIZE_NEAREST_NEIGHBOR")
-_ONNX_DATA_MOVEMENT = ("Pad", "Slice", "DepthToSpace", "Resize")
+# Their values are all from their input, whose range they share.
+_DATA_MOVEMENT = (
+    *("PAD", "SLICE", "STRIDED_SLICE", "DEPTH_TO_SPACE", "RESIZE_NEAREST_NEIGHBOR"),
+    "MAX_POOL_2D",
+)
+_ONNX_DATA_MOVEMENT = ("Pad", "Slice", "DepthToSpace", "Resize", "MaxPool")
 _ONNX_ACTIVATIONS = ("Relu", "Clip")
 _ONNX_JOINS = {"ADD": "Add", "CONCATENATION": "Concat"}
 

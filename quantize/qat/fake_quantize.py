@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...models.checkpoints.layer_names import layer_name
 from ..ptq.observers import LEVELS, Range, observe
-from ..recipe import Recipe, is_kept, layer_name
+from ..recipe import Recipe, is_kept
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle

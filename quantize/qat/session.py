@@ -106,12 +106,10 @@ def _measure_result(
 
 
 def _examples(config: Config, arguments: argparse.Namespace) -> list[Example]:
-    run = config.run
+    backbone, limits = config.model.backbone, (config.run.validate_count, config.run.validate_crop)
     found: list[Example] = []
     if arguments.val_sharp is not None:
-        found += sharp_examples(
-            arguments.val_sharp, config.blur, run.validate_count, run.validate_crop
-        )
+        found += sharp_examples(arguments.val_sharp, config.blur, *limits, backbone=backbone)
     if arguments.val_pairs is not None:
-        found += pair_examples(arguments.val_pairs, run.validate_count, run.validate_crop)
+        found += pair_examples(arguments.val_pairs, *limits, backbone=backbone)
     return found

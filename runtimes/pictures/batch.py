@@ -173,6 +173,7 @@ def _deblur(
         picture.pixels,
         size=runner.size,
         multiple=runner.manifest.size_multiple,
+        smallest=runner.manifest.smallest_side,
         receptive_radius_px=runner.manifest.receptive_radius_px,
         options=settings.options,
         progress=progress,

@@ -83,6 +83,7 @@ def plan_tiles(
     multiple: int,
     receptive_radius_px: int | None,
     options: TilingOptions,
+    smallest: int | None = None,
 ) -> TilePlan:
     """Decide padding and tiles for a picture of ``height`` x ``width`` pixels.
 
@@ -93,16 +94,18 @@ def plan_tiles(
         multiple: The network's total stride, 32: sides and tile positions are multiples of it.
         receptive_radius_px: Radius of the receptive field; None: the whole picture (live norms).
         options: See `TilingOptions`.
+        smallest: The network's smallest side in pixels, a multiple of ``multiple``; None: that.
 
     Raises:
         ValueError: the options contradict each other or do not fit the artifact.
     """
+    smallest = smallest or multiple
     if options.protocol == PAPER:
         return _paper_plan(height, width, size, multiple, options)
     if options.protocol != EDGE:
         raise ValueError(f"protocol must be {' or '.join(PROTOCOLS)}, not {options.protocol!r}")
-    needed = _round_up(height, multiple), _round_up(width, multiple)
-    nominal = _tile_size(needed, size, multiple, options.tile)
+    needed = _needed(height, multiple, smallest), _needed(width, multiple, smallest)
+    nominal = _tile_size(needed, size, (multiple, smallest), options.tile)
     padded = max(needed[0], nominal[0]), max(needed[1], nominal[1])
     may_shrink = size is None and options.tile is None
     axes: list[tuple[int, tuple[int, ...]]] = []
@@ -180,9 +183,11 @@ def _paper_plan(
 def _tile_size(
     needed: tuple[int, int],
     size: tuple[int, int] | None,
-    multiple: int,
+    allowed: tuple[int, int],
     requested: tuple[int, int] | None,
 ) -> tuple[int, int]:
+    """The tile's (height, width); ``allowed`` are the network's multiple and smallest side."""
+    multiple, smallest = allowed
     if size is not None:
         if requested is not None and requested != size:
             raise ValueError(
@@ -191,11 +196,12 @@ def _tile_size(
             )
         return size
     if requested is not None:
-        if min(requested) < multiple or requested[0] % multiple or requested[1] % multiple:
-            valid = [_round_up(max(side, 1), multiple) for side in requested]
+        if min(requested) < smallest or requested[0] % multiple or requested[1] % multiple:
+            valid = [_needed(side, multiple, smallest) for side in requested]
+            least = f", at least {smallest}" if smallest > multiple else ""
             raise ValueError(
-                f"tile sides must be multiples of {multiple}, not {requested[0]}x{requested[1]}; "
-                f"take {valid[0]}x{valid[1]}"
+                f"tile sides must be multiples of {multiple}{least}, not "
+                f"{requested[0]}x{requested[1]}; take {valid[0]}x{valid[1]}"
             )
         return min(requested[0], needed[0]), min(requested[1], needed[1])
     if needed[0] * needed[1] <= WHOLE_UP_TO_PIXELS:
@@ -229,6 +235,10 @@ def _origins(side: int, tile: int, steps: int, multiple: int) -> tuple[int, ...]
     """Origins spread evenly from 0 to ``side - tile``, rounded down to the multiple."""
     units = (side - tile) // multiple
     return tuple(i * units // steps * multiple for i in range(steps + 1))
+
+
+def _needed(side: int, multiple: int, smallest: int) -> int:
+    return max(_round_up(side, multiple), smallest)
 
 
 def _round_up(value: int, multiple: int) -> int:

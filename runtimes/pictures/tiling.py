@@ -28,6 +28,7 @@ def deblur_picture(
     receptive_radius_px: int | None,
     options: TilingOptions,
     progress: Progress | None = None,
+    smallest: int | None = None,
 ) -> np.ndarray:
     """Deblur a picture of any size, from 1x1 pixels.
 
@@ -50,6 +51,7 @@ def deblur_picture(
         receptive_radius_px: Radius of the receptive field; None: the whole picture (live norms).
         options: See `TilingOptions`.
         progress: Called with (tiles done, number of tiles) after each tile.
+        smallest: The network's smallest side in pixels, a multiple of ``multiple``; None: that.
 
     Returns:
         The same shape and dtype.
@@ -67,6 +69,7 @@ def deblur_picture(
         multiple=multiple,
         receptive_radius_px=receptive_radius_px,
         options=options,
+        smallest=smallest,
     )
     picture = np.ascontiguousarray(picture)
     report = progress or _ignore

@@ -47,6 +47,7 @@ def write_artifact(
     size: tuple[int, int] | None = SIZE,
     checkpoint: tuple[str, str] = ("0" * 64, "nowhere.safetensors"),
     backbone: str = "mobilenet_dsc",
+    size_multiple: int = 32,
 ) -> Path:
     """An .onnx with its manifest: clip(image + conv3x3(image)); weight (3, 3, 3, 3)."""
     sides = size or ("height", "width")
@@ -69,7 +70,7 @@ def write_artifact(
         norm="frozen",
         input=TensorSpec("image", ("batch", 3, *sides), "float32"),
         output=TensorSpec("deblurred", ("batch", 3, *sides), "float32"),
-        size_multiple=32,
+        size_multiple=size_multiple,
         receptive_radius_px=1,
         params=81,
         macs=81 * SIZE[0] * SIZE[1],

@@ -9,7 +9,6 @@ from edgedeblur.quantize.recipe import (
     Scheme,
     default_recipe,
     is_kept,
-    layer_name,
     read_recipe,
     without_missing,
 )
@@ -67,20 +66,6 @@ def test_values_of_another_kind_are_refused():
 def test_unknown_keys_are_refused_with_the_nearest():
     with pytest.raises(ValueError, match="unknown key 'kept'; did you mean keep"):
         Recipe.from_dict({"kept": []}, origin="here")
-
-
-@pytest.mark.parametrize(
-    ("weight", "layer"),
-    [
-        ("fpn.features.3.conv.0.weight", "features.3.conv.0"),
-        ("features.3.conv.0.weight", "features.3.conv.0"),
-        ("heads.0.block1.weight", "head4.block1"),
-        ("heads.3.block0.depthwise.weight", "head1.block0.depthwise"),
-        ("final.branches.0.conv.conv.weight", "final.branches.0.conv.conv"),
-    ],
-)
-def test_layers_have_one_name_before_and_after_rewrites(weight, layer):
-    assert layer_name(weight) == layer
 
 
 def test_a_prefix_keeps_whole_layers_only():

@@ -187,3 +187,10 @@ def test_a_manifest_nested_too_deep_is_refused(tmp_path):
     (tmp_path / "net.onnx.json").write_text("[" * 100_000 + "]" * 100_000)
     with pytest.raises(ValueError, match=r"net\.onnx\.json: not JSON"):
         read_manifest(tmp_path / "net.onnx")
+
+
+def test_smallest_side_is_recorded_where_it_matters():
+    assert "smallest_side" not in _manifest().to_dict()
+    body = _manifest(smallest_side=160).to_dict()
+    assert body["smallest_side"] == 160
+    assert Manifest.from_dict(body, origin="here").smallest_side == 160

@@ -14,8 +14,9 @@ from edgedeblur.export.registry import get_target
 from edgedeblur.export.to_onnx.target import to_half, to_model
 from edgedeblur.export.verify import ParityError
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
+from edgedeblur.models.checkpoints.layer_names import layer_name
 from edgedeblur.models.network.norm import norms
-from edgedeblur.quantize.recipe import default_recipe, is_kept, layer_name
+from edgedeblur.quantize.recipe import default_recipe, is_kept
 from edgedeblur.quantize.search import sensitivity
 from edgedeblur.runtimes.registry import open_runner
 

@@ -50,7 +50,7 @@ def test_whole_numbers_are_fine_where_fractions_are_expected():
         ("data.flips=1", "data.flips is 1; it must be of type bool"),
         ("optim.precision=bf61", r"did you mean bf16\?"),
         ("loss.adversarial_kind=wgan", r"did you mean wgan-gp\?"),
-        ("data.crop=100", "crops are multiples of 32"),
+        ("data.crop=100", "data.crop: 100x100: both sides must be multiples of 32; .* 128x128"),
         ("data.batch=0", "at least 1"),
         ("optim.lr=-1", "lr above 0"),
         ("blur.still_share=2", r"still_share is 2.0; shares are in \[0, 1\]"),
@@ -60,6 +60,12 @@ def test_whole_numbers_are_fine_where_fractions_are_expected():
 def test_mistakes_are_refused(override, message):
     with pytest.raises(ValueError, match=message):
         load_config("paper", [override])
+
+
+def test_crops_suit_the_network():
+    assert load_config("paper", ["model.backbone=deblurgan", "data.crop=100"]).data.crop == 100
+    with pytest.raises(ValueError, match=r"data.final_crop: 128x128: inception needs sides of 160"):
+        load_config("paper", ["model.backbone=inception", "data.final_crop=128"])
 
 
 def test_unknown_preset_names_the_nearest():

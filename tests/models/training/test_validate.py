@@ -31,6 +31,15 @@ def test_tiles_that_do_not_fit_are_refused(pair, side):
         pair_examples(pair, 0, 0, tile=side)
 
 
+def test_pictures_are_cut_to_what_the_network_takes(pair):
+    (whole,) = pair_examples(pair, 0, 0, backbone="deblurgan")
+    assert whole.blurry.shape == whole.sharp.shape == (100, 168, 3)
+    tiles = pair_examples(pair, 0, 0, tile=84, backbone="deblurgan")
+    assert [tile.name for tile in tiles] == ["a@0,0", "a@0,84"]
+    with pytest.raises(ValueError, match=r"a: \(100, 170\) is smaller than 160 pixels"):
+        pair_examples(pair, 0, 0, backbone="inception")
+
+
 def test_spread_and_share_of_gains():
     scores = Scores(tuple(Score("a", 20.0, 20.0 + gain, 0.5, 0.5) for gain in (1.0, -1.0, 3.0)))
     assert scores.gain_db == pytest.approx(1.0)

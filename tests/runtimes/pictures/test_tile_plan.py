@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 MULTIPLE = 32
 
 
-def plan(height, width, size=None, radius=None, **options):
+def plan(height, width, size=None, radius=None, smallest=None, **options):
     return plan_tiles(
         height,
         width,
@@ -24,7 +24,15 @@ def plan(height, width, size=None, radius=None, **options):
         multiple=MULTIPLE,
         receptive_radius_px=radius,
         options=TilingOptions(**options),
+        smallest=smallest,
     )
+
+
+def test_small_pictures_are_padded_to_what_the_network_takes():
+    assert plan(50, 170, smallest=160).padded == plan(50, 170, smallest=160).tile == (160, 192)
+    assert plan(200, 500, tile=(160, 192), smallest=160).tile == (160, 192)
+    with pytest.raises(ValueError, match="multiples of 32, at least 160, not 128x160; take 160x16"):
+        plan(200, 500, tile=(128, 160), smallest=160)
 
 
 def test_paper_takes_the_size_it_pads_to():
