@@ -2,8 +2,8 @@
 
 A layer takes as long as its arithmetic at the processor's peak, or as its maps and weights at the
 memory's, whichever is longer. Other layers are taken to cost nothing. Runtimes reach a part of the
-peaks and phones get warm, so real times are longer, often by two to four times: an estimate ranks
-networks and phones, and no more.
+peaks and phones get warm, so real times are longer: an estimate ranks networks and phones, and no
+more.
 """
 
 from __future__ import annotations

@@ -191,12 +191,12 @@ def test_command_reads_the_layout_and_writes_the_format_of_the_ending(photo, tmp
 
 
 def test_other_endings_stay_the_folder(tmp_path):
-    assert list(formats()) == ["csv", "json", "markdown", "table"]
+    assert list(formats()) == ["csv", "html", "json", "markdown", "table"]
     assert format_for(tmp_path / "result.CSV") is get_format("csv")
     for name in ("report", "report.json", "report.md", "v1.2"):
         assert format_for(tmp_path / name) is get_format("markdown")
-    with pytest.raises(ValueError, match=r"'html'\. Known: csv, json, markdown, table"):
-        get_format("html")
+    with pytest.raises(ValueError, match=r"'pdf'\. Known: csv, html, json, markdown, table"):
+        get_format("pdf")
 
 
 def test_two_formats_of_one_suffix_are_an_error_naming_both(tmp_path):

@@ -26,6 +26,7 @@ def manifest(norm="frozen", size=None):
     """What `deblur-run` reads of a manifest."""
     return SimpleNamespace(
         size_multiple=32,
+        smallest_side=None,
         receptive_radius_px=20 if norm == "frozen" else None,
         norm=norm,
         input=TensorSpec("image", (1, 3, *(size or ("height", "width"))), "float32"),
