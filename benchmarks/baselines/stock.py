@@ -12,6 +12,7 @@ The export runs as a module in its own process, so that PyTorch's memory is not 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import subprocess
@@ -82,12 +83,18 @@ def build_stock(checkpoint: Path, size: tuple[int, int], target: Path) -> None:
         MissingDependencyError: onnx or onnxscript is not installed.
     """
     from ...models.checkpoints.checkpoint import generator_from, load_checkpoint
+    from ...models.network.counting import conv_macs
 
     loaded = load_checkpoint(str(checkpoint))
     generator = generator_from(loaded, norm="frozen")
     _WRITERS[target.suffix](generator, size, target)
     info = CheckpointInfo(loaded.sha256, str(checkpoint))
-    write_manifest(_manifest(target, size, loaded, info), manifest_path(target))
+    manifest = _manifest(target, size, loaded, info)
+    if target.suffix == ".pte":  # the others are counted from the file
+        params = sum(parameter.numel() for parameter in generator.parameters())
+        macs = conv_macs(generator, size)
+        manifest = dataclasses.replace(manifest, params=params, macs=macs, macs_size=size)
+    write_manifest(manifest, manifest_path(target))
 
 
 def _write_onnx(generator: nn.Module, size: tuple[int, int], target: Path) -> None:
