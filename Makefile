@@ -11,7 +11,7 @@ demo: $(READY)  ## a blurry photo comes back sharper through an exported artifac
 	$(BIN)/deblur-export --backbone mobilenet_dsc --target onnx-fp32 --output out --force
 	$(BIN)/deblur-run $(MODEL) $(PHOTO) --output out/demo --side-by-side --force
 	$(BIN)/deblur-bench --engine $(MODEL) --runs 10 --report out/report --force
-	@echo "Look at out/demo (blurry and deblurred side by side) and out/report/report.md"
+	@echo "Look at out/demo (blurry and deblurred side by side) and out/report/report.html"
 
 test: $(READY)  ## the whole suite, without the slow full-size measurements
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
