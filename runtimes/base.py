@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from .artifact import Manifest, read_manifest
-from .pictures.tiling import Progress, TilingOptions, deblur_picture
+from .pictures.tiling import Infer, Progress, TilingOptions, deblur_picture
 from .sdk_errors import translate_sdk_error
 
 
@@ -131,6 +131,7 @@ class Runner(ABC):
         picture: np.ndarray,
         options: TilingOptions | None = None,
         progress: Progress | None = None,
+        infer: Infer | None = None,
     ) -> np.ndarray:
         """Deblur a whole picture of any size: pad, tile if needed, blend, crop.
 
@@ -138,6 +139,7 @@ class Runner(ABC):
             picture: uint8 or uint16 (H, W, 3), RGB.
             options: Padding protocol, tile and overlap; see `TilingOptions`.
             progress: Called with (tiles done, tiles in all).
+            infer: What infers a tile instead of `infer`.
 
         Returns:
             The same shape and dtype.
@@ -146,7 +148,7 @@ class Runner(ABC):
             ValueError: wrong shape or dtype, or the options do not fit the artifact.
         """
         return deblur_picture(
-            self.infer,
+            infer or self.infer,
             picture,
             size=self.size,
             multiple=self.manifest.size_multiple,

@@ -19,7 +19,7 @@ from .jobs import Job
 from .metadata import Picture
 from .read import read_picture
 from .sources import Failure
-from .tiling import Infer, TilingOptions, deblur_picture
+from .tiling import Infer, TilingOptions
 from .write import encode_picture, lost_in_format
 
 SEPARATOR_PX = 4
@@ -142,7 +142,7 @@ def run_job(
     picture = read_picture(job.source)
     decoded = clock()
     infer = _Stopwatch(runner.infer)
-    sharp = _deblur(runner, infer, picture, settings, progress)
+    sharp = runner.deblur(picture.pixels, settings.options, progress, infer)
     deblurred = clock()
     _write(picture, sharp, job, settings)
     encoded = clock()
@@ -158,25 +158,6 @@ def run_job(
         infer_ms=None if runner.emulated else infer_ms,
         encode_ms=(encoded - deblurred) * 1e3,
         remarks=_remarks(picture, job, runner, infer.calls),
-    )
-
-
-def _deblur(
-    runner: Runner,
-    infer: Infer,
-    picture: Picture,
-    settings: Settings,
-    progress: Callable[[int, int], None],
-) -> np.ndarray:
-    return deblur_picture(
-        infer,
-        picture.pixels,
-        size=runner.size,
-        multiple=runner.manifest.size_multiple,
-        smallest=runner.manifest.smallest_side,
-        receptive_radius_px=runner.manifest.receptive_radius_px,
-        options=settings.options,
-        progress=progress,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 import numpy as np
 
 from ..base import Runner
-from ..pictures.tiling import Infer, TilingOptions, deblur_picture
+from ..pictures.tiling import TilingOptions
 from .stages import StageClock
 
 
@@ -146,23 +146,9 @@ def deblurred(
 
     begin = time.perf_counter()
     with server.working():
-        sharp = deblur_frame(infer, runner, pixels, options)
+        sharp = runner.deblur(pixels, options, infer=infer)
     clock.add("convert", time.perf_counter() - begin - waited_s)
     return sharp
-
-
-def deblur_frame(
-    infer: Infer, runner: Runner, pixels: np.ndarray, options: TilingOptions
-) -> np.ndarray:
-    """`Runner.deblur` by way of another ``infer``."""
-    return deblur_picture(
-        infer,
-        pixels,
-        size=runner.size,
-        multiple=runner.manifest.size_multiple,
-        receptive_radius_px=runner.manifest.receptive_radius_px,
-        options=options,
-    )
 
 
 def inference_alone_fps(
@@ -182,7 +168,7 @@ def inference_alone_fps(
         tiles.append(image.copy())
         return image
 
-    deblur_frame(keep, runner, pixels, options)
+    runner.deblur(pixels, options, infer=keep)
     for _ in runner.infer_many(tiles * max(1, runner.in_flight)):
         pass
     begin = time.perf_counter()

@@ -184,3 +184,16 @@ def test_rates_add_up():
     assert rates.fps < rates.stage_fps("infer") < rates.stage_fps("encode")
     # One after the other they would take 30 ms a frame.
     assert rates.fps > 0.75 * alone
+
+
+def test_small_frames_are_padded_to_what_the_network_needs():
+    class Picky(Identity):
+        def _infer(self, image):
+            assert min(image.shape[2:]) >= 160, image.shape
+            return image.copy()
+
+    opened = runner(Picky)
+    opened.manifest.smallest_side = 160
+    outcome, written = run(opened, frames(2, height=33, width=50))
+    assert outcome.error is None
+    assert written == [(0, 0), (1, 1)]
