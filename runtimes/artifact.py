@@ -128,7 +128,8 @@ class Manifest:
     the PSNR between frozen and live PyTorch outputs if a checkpoint trained live was frozen.
     ``options`` are the format's options, as requested or by default, without file paths.
     ``engine`` is set if the artifact was compiled: ``builder``, ``system`` and ``gpu`` that it was
-    built by and for; ``build_s``: seconds of the build; ``source_bytes``: size of the ONNX graph.
+    built by and for; ``build_s``: seconds of the build; ``source_bytes`` and
+    ``source_sha256``: size and hash of the ONNX graph.
     ``smallest_side``, in pixels, is there where the size is free and sides of ``size_multiple`` are
     too small for the network.
     """

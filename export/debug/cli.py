@@ -36,7 +36,10 @@ def build_parser() -> argparse.ArgumentParser:
     add_common_options(parser)
     add = parser.add_argument
     add(
-        "artifact", type=Path, metavar="ARTIFACT", help="ONNX, OpenVINO, TFLite or Core ML artifact"
+        "artifact",
+        type=Path,
+        metavar="ARTIFACT",
+        help="ONNX, OpenVINO, TFLite or Core ML artifact, or TensorRT engine (--typed-graph)",
     )
     add(
         "--against",
@@ -60,6 +63,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--max-drop", type=float, default=0.1, metavar="DB", help="see --bisect (default: 0.1)")
     add("--min-snr", type=float, default=20.0, metavar="DB", help="see --bisect (default: 20)")
+    add(
+        "--typed-graph",
+        type=Path,
+        metavar="FILE.onnx",
+        help="for a TensorRT engine: the graph that it was built from, which deblur-export "
+        "--keep-onnx writes; its layers are read in onnxruntime, the engine's are fused",
+    )
+    add("--chart", type=Path, metavar="FILE.png", help="also draw the layers")
     add("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
     add("--json", action="store_true", help="print JSON instead of the table")
     return parser
@@ -69,12 +80,21 @@ def work(arguments: argparse.Namespace) -> int:
     """Run the parsed command; exit code 1 if a layer falls."""
     from ...quantize.search.sensitivity import Limits
     from ...runtimes.artifact import read_manifest
+    from ...runtimes.files import check_folder_writable
+    from .chart import write_chart
     from .show import body, print_comparison, print_float_set
 
     path: Path = arguments.artifact
     manifest = read_manifest(path)
     samples = _pictures(arguments.input, manifest)
+    if (arguments.typed_graph is not None) and path.suffix != ".plan":
+        raise ValueError(f"{path}: --typed-graph is for TensorRT engines (.plan)")
+    if arguments.chart is not None:
+        check_folder_writable(arguments.chart.parent)
     comparison, torch_layers = _compared(arguments, path, manifest, samples)
+    caption = _caption(path, samples, torch_layers)
+    if arguments.chart is not None:
+        write_chart(comparison, caption, arguments.chart)
     found = None
     if arguments.bisect:
         limits = Limits(arguments.max_drop, arguments.min_snr)
@@ -82,7 +102,7 @@ def work(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(body(comparison, found))
     else:
-        print_comparison(comparison, _caption(path, samples, torch_layers))
+        print_comparison(comparison, caption)
         if found is not None:
             print_float_set(found)
     return DONE if comparison.first_fall is None else FAILED
@@ -104,7 +124,9 @@ def _compared(
     first: Taps = network
     if other is not None:
         first = open_taps(other, read_manifest(other), network.layers, threads=arguments.threads)
-    second = open_taps(path, manifest, network.layers, threads=arguments.threads)
+    second = open_taps(
+        path, manifest, network.layers, threads=arguments.threads, typed=arguments.typed_graph
+    )
     kind = manifest.target.rpartition("-")[2]
     with progress_bar("layers") as update:
         comparison = compare(
@@ -195,4 +217,6 @@ def _caption(path: Path, samples: Sequence[SampleInput], against: str) -> str:
     text = f"{path.name} against {against}; {len(samples)} pictures, {size[2]}x{size[3]}"
     if path.is_file() and sha256_of(path) != manifest.sha256:
         text += "; the file is not the one that its manifest describes"
+    if path.suffix == ".plan":
+        text += "; the engine's typed graph, run by onnxruntime"
     return f"{text} (emulated)" if path.suffix == ".mlpackage" else text

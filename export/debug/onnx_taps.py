@@ -68,13 +68,15 @@ def layer_tensors(model: ModelProto) -> dict[str, str]:
 
 
 def with_outputs(model: ModelProto, tensors: Collection[str]) -> ModelProto:
-    """A copy that gives these tensors too, as float32 of unknown shape."""
+    """A copy that gives these tensors too, of their own types and of unknown shape."""
     onnx = require("onnx", extra="export-onnx")
     watched = copy.deepcopy(model)
     present = {output.name for output in watched.graph.output}
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=False).graph.value_info
+    types = {info.name: info.type.tensor_type.elem_type for info in inferred}
     for name in dict.fromkeys(tensors):
         if name not in present:
-            kind = onnx.TensorProto.FLOAT
+            kind = types.get(name, onnx.TensorProto.FLOAT)
             watched.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, None))
     return watched
 

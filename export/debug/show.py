@@ -52,7 +52,7 @@ def print_comparison(comparison: Comparison, caption: str) -> None:
     for layer in comparison.layers:
         style = "bold red" if first and layer.name == first.name else ""
         fall = f"{layer.fall_db:.1f}" if layer.fall_db > 0 else ""
-        table.add_row(Text(layer.name, style), _snr(layer), fall, _bar(layer.snr_db))
+        table.add_row(Text(layer.name, style), snr_text(layer), fall, _bar(layer.snr_db))
     console().print(table)
     for where, names in (
         ("reference", comparison.only_first),
@@ -82,7 +82,8 @@ def print_float_set(found: FloatSet) -> None:
     console().print(text, markup=False)
 
 
-def _snr(layer: LayerDrift) -> str:
+def snr_text(layer: LayerDrift) -> str:
+    """A layer's SNR for people."""
     if layer.shapes_differ:
         return "shapes differ"
     return "equal" if layer.snr_db == math.inf else f"{layer.snr_db:.1f}"

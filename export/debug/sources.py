@@ -61,7 +61,14 @@ def checkpoint_of(manifest: Manifest, path: Path, given: str | None) -> Checkpoi
     )
 
 
-def open_taps(path: Path, manifest: Manifest, layers: tuple[str, ...], *, threads: int) -> Taps:
+def open_taps(
+    path: Path,
+    manifest: Manifest,
+    layers: tuple[str, ...],
+    *,
+    threads: int,
+    typed: Path | None = None,
+) -> Taps:
     """An artifact's layers.
 
     Args:
@@ -69,9 +76,11 @@ def open_taps(path: Path, manifest: Manifest, layers: tuple[str, ...], *, thread
         manifest: Its manifest.
         layers: Names that the other side has; formats that alter names look for these.
         threads: CPU threads.
+        typed: For a TensorRT engine, the ONNX graph it was built from.
 
     Raises:
-        ValueError: a format whose layers cannot be read.
+        FileNotFoundError: no such typed graph.
+        ValueError: a format whose layers cannot be read, or another engine's typed graph.
         MissingDependencyError: its runtime is not installed.
     """
     from .onnx_taps import OnnxTaps
@@ -93,10 +102,23 @@ def open_taps(path: Path, manifest: Manifest, layers: tuple[str, ...], *, thread
         from .coreml_taps import CoremlTaps
 
         return CoremlTaps(path, layers, pixels=manifest.input.dtype == "uint8")
-    hint = ""
     if path.suffix == ".plan":
-        hint = (
-            "; an engine's layers are fused, so debug the onnx target of the same precision, or "
-            "the typed graph that --keep-onnx writes"
+        return _typed_taps(path, manifest, typed, threads)
+    raise ValueError(f"{path}: layers can be read of {', '.join(FORMATS)} only")
+
+
+def _typed_taps(path: Path, manifest: Manifest, typed: Path | None, threads: int) -> Taps:
+    """The graph that an engine was built from; a builder fuses layers and hides their outputs."""
+    from .onnx_taps import OnnxTaps
+
+    if typed is None:
+        raise ValueError(
+            f"{path}: an engine's layers are fused; pass the graph that it was built from with "
+            "--typed-graph FILE.onnx (deblur-export --keep-onnx FILE.onnx writes it)"
         )
-    raise ValueError(f"{path}: layers can be read of {', '.join(FORMATS)} only{hint}")
+    if not typed.is_file():
+        raise FileNotFoundError(f"{typed}: no such file; deblur-export --keep-onnx writes it")
+    wanted = (manifest.engine or {}).get("source_sha256")  # None in older manifests
+    if wanted is not None and sha256_of(typed) != wanted:
+        raise ValueError(f"{typed}: not the graph that {path} was built from")
+    return OnnxTaps(require("onnx", extra="export-onnx").load(str(typed)), threads=threads)

@@ -8,6 +8,7 @@ typed graph runs in onnxruntime, and the manifest says so.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import sys
 import tempfile
 from pathlib import Path
@@ -94,7 +95,7 @@ def _build(
     return Converted(
         quantised=quantised,
         stand_in=None if reason is None else _stand_in(data, reason),
-        engine=_engine_info(request, built, len(data)),
+        engine=_engine_info(request, built, data),
         tools={MODULES[request.sdk]: built.version.rpartition(" ")[2]},
     )
 
@@ -228,7 +229,7 @@ def _stand_in(data: bytes, reason: str) -> StandIn:
     )
 
 
-def _engine_info(request: BuildRequest, built: BuiltEngine, source_bytes: int) -> dict[str, object]:
+def _engine_info(request: BuildRequest, built: BuiltEngine, source: bytes) -> dict[str, object]:
     named = ", ".join(request.compute_capabilities)
     gpu = f"compute capability {named}" if named else _DEFAULT_RTX_GPUS
     if request.sdk == "tensorrt":
@@ -240,7 +241,8 @@ def _engine_info(request: BuildRequest, built: BuiltEngine, source_bytes: int) -
         "system": system_name(),
         "gpu": gpu,
         "build_s": round(built.seconds, 3),
-        "source_bytes": source_bytes,
+        "source_bytes": len(source),
+        "source_sha256": hashlib.sha256(source).hexdigest(),
         "profile": None if request.shapes is None else [list(shape) for shape in request.shapes],
     }
 

@@ -7,19 +7,24 @@ import json
 import numpy as np
 import onnx
 import pytest
+from edgedeblur.export.debug.chart import ROW, WIDTH, write_chart
 from edgedeblur.export.debug.cli import main
-from edgedeblur.export.debug.compare import CEILINGS_DB, compare
+from edgedeblur.export.debug.compare import CEILINGS_DB, Comparison, LayerDrift, compare
 from edgedeblur.export.debug.onnx_taps import OnnxTaps
 from edgedeblur.export.debug.torch_taps import TorchTaps
 from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.prepare import prepare
 from edgedeblur.export.produce import produce
 from edgedeblur.export.registry import get_target
+from edgedeblur.export.to_onnx.float16 import to_half
 from edgedeblur.export.to_onnx.target import to_model
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.quantize.pipeline import run_plan
+from edgedeblur.runtimes.artifact import manifest_path, read_manifest, write_manifest
+from edgedeblur.runtimes.files import sha256_of
 from edgedeblur.runtimes.pictures.sample_inputs import load_sample_inputs
 from onnx import numpy_helper
+from PIL import Image
 
 from ...contracts.support import SIZE, spec_for
 
@@ -70,6 +75,13 @@ def test_a_faithful_graph_has_no_fall_and_all_layers(network, model, images, run
     assert comparison.first_fall is None
     assert (comparison.only_first, comparison.only_second) == ((), ())
     assert len(comparison.layers) == sum(n.op_type == "Conv" for n in model.graph.node)
+
+
+def test_a_graph_in_half_precision_is_read_and_its_fault_named(network, model, images):
+    assert found(network, to_half(model), images, "fp16").first_fall is None
+    broken = copy.deepcopy(model)
+    scaled(broken)
+    assert found(network, to_half(broken), images, "fp16").first_fall.name == PLANTED
 
 
 def scaled(model):
@@ -141,3 +153,43 @@ def test_the_command_names_a_layer_whose_weights_differ(name, tmp_path, capsys):
 def test_what_cannot_be_debugged_is_one_line(tmp_path, capsys, model):
     assert main([str(tmp_path / "none.onnx")]) == 1
     assert "none.onnx" in capsys.readouterr().err
+
+
+def test_an_engine_is_debugged_by_the_graph_it_was_built_from(tmp_path, capsys):
+    graph, plan = tmp_path / "typed.onnx", tmp_path / "m.plan"
+    target = get_target("onnx-fp32")
+    produce(target, load_checkpoint("zoo:mobilenet_dsc"), spec_for(target), graph,
+            norm="frozen", rewrites=())  # fmt: skip
+    plan.write_bytes(b"an engine")
+    engine = {"source_sha256": sha256_of(graph)}
+    altered = dataclasses.replace(
+        read_manifest(graph), engine=engine, sha256=sha256_of(plan), bytes=plan.stat().st_size
+    )
+    write_manifest(altered, manifest_path(plan))
+    assert main([str(plan)]) == 1
+    assert "--typed-graph FILE.onnx" in capsys.readouterr().err
+    chart = tmp_path / "chart.png"
+    command = [str(plan), "--typed-graph", str(graph), "--chart", str(chart), "--json"]
+    assert main(command) == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    with Image.open(chart) as picture:
+        assert picture.size == (WIDTH, ROW * len(layers) + 104)
+    broken = onnx.load(str(graph))
+    scaled(broken)
+    onnx.save(broken, str(graph))
+    assert main(command) == 1
+    assert "not the graph that" in capsys.readouterr().err
+
+
+def test_the_first_fall_stands_out_in_the_chart(tmp_path):
+    rows = tuple(LayerDrift(f"layer{n}", snr, 60.0) for n, snr in enumerate((60.0, 20.0, 20.0)))
+    write_chart(Comparison(rows, (), ()), "", tmp_path / "chart.png")
+    with Image.open(tmp_path / "chart.png") as picture:
+        bars = np.asarray(picture.convert("RGB"))[:, 322:1000].astype(int)
+    orange = (bars == (213, 94, 0)).all(2).sum(1)
+    blue = (bars == (0, 114, 178)).all(2).sum(1)
+    first, second, third = (64 + ROW * n + ROW // 2 for n in range(3))
+    assert (orange[first], blue[second], orange[third]) == (0, 0, 0)
+    # The axis ends at 60 dB: three times the length of 20 dB, less the two pixels cut off.
+    assert blue[first] + 2 == pytest.approx(3 * (orange[second] + 2), abs=3)
+    assert orange[second] == blue[third]
