@@ -1,4 +1,4 @@
-"""Write the golden vectors that the Android app's Kotlin and the web page's JavaScript are tested against.
+"""Write the golden vectors that the app's Kotlin and the web page's JavaScript are tested with.
 
 Run ``python -m tests.golden.make_golden`` after a deliberate change of tiling, statistics,
 comparison or the manifest; ``tests/test_golden.py`` fails until then.
@@ -49,7 +49,7 @@ PLANS: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = (
     ((9000, 12000), (512, 512)),
     ((737, 1281), (736, 1280)),
 )
-# The same for networks of free size, with their multiple and smallest side: whole, and shrunk tiles.
+# The same for networks of free size, with their multiple and smallest side.
 FREE_PLANS: tuple[tuple[tuple[int, int], int, int | None], ...] = (
     ((1, 1), 32, None),
     ((451, 300), 32, None),
@@ -77,9 +77,17 @@ def make(folder: Path) -> None:
     for name, size, dtype, low, high in (
         ("model.tflite.json", (64, 96), "uint8", 0.0, 255.0),
         ("phone.tflite.json", PHONE_SIZE, "float32", -1.0, 1.0),
+        ("browser.onnx.json", PHONE_SIZE, "float32", -1.0, 1.0),
     ):
-        text = manifest_text(_manifest(size, dtype, (low, high)))
-        (folder / name).write_text(text, encoding="utf-8")
+        manifest = _manifest(size, dtype, (low, high))
+        if name.startswith("browser"):
+            manifest = dataclasses.replace(manifest, target="onnx-int8", **_channels_first(size))
+        (folder / name).write_text(manifest_text(manifest), encoding="utf-8")
+
+
+def _channels_first(size: tuple[int, int]) -> dict[str, Any]:
+    names = {"input": "image", "output": "deblurred"}
+    return {key: TensorSpec(name, (1, 3, *size), "float32") for key, name in names.items()}
 
 
 def fake_network(image: np.ndarray) -> np.ndarray:
