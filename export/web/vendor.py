@@ -72,7 +72,7 @@ def find_ort() -> Path:
         FileNotFoundError: it is not installed; the message has the command.
         ValueError: files of another version.
     """
-    places = [folder / "node_modules" / PACKAGE / "dist" for folder in (HERE, npm_folder())]
+    places = [folder / "node_modules" / PACKAGE / "dist" for folder in find_folders()]
     found = next((place for place in places if place.is_dir()), None)
     if found is None:
         raise FileNotFoundError(f"--web needs {PACKAGE} {ort_version()}; {_how_to_install()}")
@@ -83,6 +83,11 @@ def find_ort() -> Path:
                 f"{path}: not the file of {PACKAGE} {ort_version()}; {_how_to_install()}"
             )
     return found
+
+
+def find_folders() -> tuple[Path, ...]:
+    """Where npm may have installed to, the first that has it counts."""
+    return HERE, npm_folder()
 
 
 def npm_folder() -> Path:
