@@ -74,7 +74,8 @@ $(NPM): export/web/package.json export/web/package-lock.json
 	npm ci --prefix export/web --ignore-scripts --no-audit --no-fund
 	touch $@
 
-web-check: $(READY) web-packages  ## the page: its modules in Node, and all of it in headless Chromium
+web-check: $(READY) web-packages  ## the page: types, its modules in Node, and all of it in headless Chromium
+	cd export/web && node_modules/.bin/tsc -p jsconfig.json
 	node --test --test-reporter=dot tests/export/web/*.test.mjs
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m 'web and not slow' -rP
 

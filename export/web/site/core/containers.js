@@ -30,7 +30,7 @@ export function readMetadata(file) {
  *
  * @param {Uint8Array} file JPEG or PNG
  * @param {{exif: Uint8Array | null, icc: Uint8Array[]}} kept `icc` of the same format as `file`
- * @returns {Uint8Array}
+ * @returns {Uint8Array<ArrayBuffer>}
  */
 export function writeMetadata(file, { exif, icc }) {
   if (file[0] === 0xff && file[1] === 0xd8) return writeJpeg(file, exif, icc);

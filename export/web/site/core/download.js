@@ -7,7 +7,7 @@ import { Problem } from "./problems.js";
  * @param {string} what for messages: "the model"
  * @param {(what: string, done: number, all: number) => void} [progress] in bytes; `all` 0 if unknown
  * @param {number} [bytes] its size, where it is known better than by the server
- * @returns {Promise<Uint8Array>}
+ * @returns {Promise<Uint8Array<ArrayBuffer>>}
  * @throws {Problem} it is not there, or the connection failed
  */
 export async function download(url, what, progress, bytes = 0) {
@@ -42,8 +42,8 @@ export async function download(url, what, progress, bytes = 0) {
 /**
  * The contents of a gzip file. Servers may have unpacked it on the way: such bytes are returned as they are.
  *
- * @param {Uint8Array} bytes
- * @returns {Promise<Uint8Array>}
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ * @returns {Promise<Uint8Array<ArrayBuffer>>}
  */
 export async function gunzipped(bytes) {
   if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
@@ -54,7 +54,7 @@ export async function gunzipped(bytes) {
 /**
  * In lower-case hexadecimals; null where the browser does not compute it (pages without https).
  *
- * @param {Uint8Array} bytes
+ * @param {Uint8Array<ArrayBuffer>} bytes
  */
 export async function sha256(bytes) {
   if (!globalThis.crypto?.subtle) return null;

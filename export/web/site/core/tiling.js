@@ -16,7 +16,7 @@ import { axisWeights, planTiles, reflect } from "./tile_plan.js";
  * @callback Sink takes finished rows from top to bottom
  * @param {number} top
  * @param {number} count
- * @param {Uint8ClampedArray} rgba `count` rows, opaque
+ * @param {Uint8ClampedArray<ArrayBuffer>} rgba `count` rows, opaque
  * @returns {void}
  */
 /**
@@ -107,8 +107,13 @@ class Band {
     this.planes = [0, 1, 2].map(() => new Float32Array(height * width));
   }
 
-  /** Every sum is rounded once to float32, as in Python: products of two float32 are exact in float64. */
-  add(/** @type {Float32Array} */ tile, rowWeights, columnWeights, left) {
+  /**
+   * Every sum is rounded once to float32, as in Python: products of two float32 are exact in float64.
+   *
+   * @param {Float32Array} tile @param {Float32Array} rowWeights @param {Float32Array} columnWeights
+   * @param {number} left where the tile begins
+   */
+  add(tile, rowWeights, columnWeights, left) {
     const width = columnWeights.length;
     let from = 0;
     for (const plane of this.planes) {

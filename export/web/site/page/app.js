@@ -63,7 +63,7 @@ async function load() {
   showProblem("");
   ready(false);
   const loaded = new Map();
-  const told = (what, done, all) => {
+  const told = (/** @type {string} */ what, /** @type {number} */ done, /** @type {number} */ all) => {
     loaded.set(what, [done, all]);
     const [sum, whole] = [...loaded.values()].reduce(([d, a], [done, all]) => [d + done, a + all], [0, 0]);
     showProgress(`Loading: ${megabytes(sum)} of ${megabytes(Math.max(whole, sum))}`, sum, whole);
@@ -110,7 +110,8 @@ async function work() {
       const engine = await opened;
       if (!engine) return;
       const { name } = entry.file;
-      const told = (done, all) => showProgress(`Deblurring ${name}: tile ${done} of ${all}`, done, all);
+      const told = (/** @type {number} */ done, /** @type {number} */ all) =>
+        showProgress(`Deblurring ${name}: tile ${done} of ${all}`, done, all);
       list.started(entry);
       showProgress(`Deblurring ${name}`, 0, 0);
       try {
@@ -158,7 +159,8 @@ async function benchmark() {
     const mine = client.open(model, asked, () => showProgress("Benchmark: loading", 0, 0));
     opened = mine.catch(() => null);
     const engine = await mine;
-    const told = (done, all) => showProgress(`Benchmark: run ${done} of ${all}`, done, all);
+    const told = (/** @type {number} */ done, /** @type {number} */ all) =>
+      showProgress(`Benchmark: run ${done} of ${all}`, done, all);
     showResult(model, engine, await client.benchmark(told));
     showStatus("The benchmark is done.");
   } catch (error) {

@@ -55,14 +55,16 @@ export class Engine {
    * @param {number} load_ms from the downloaded files to ready
    */
   constructor(ort, session, model, backend, threads, load_ms) {
-    Object.assign(this, { ort, session, model, backend, load_ms });
+    this.model = model;
+    this.backend = backend;
+    this.load_ms = load_ms;
     this.threads = backend === "wasm" ? threads : 1;
     this.version = ort.env.versions.web;
     /** @type {import("../core/tiling.js").Infer} */
     this.infer = async (image, [height, width]) => {
-      const feed = new this.ort.Tensor("float32", image, [1, 3, height, width]);
-      const results = await this.session.run({ [this.model.input]: feed });
-      return results[this.model.output].data;
+      const feed = new ort.Tensor("float32", image, [1, 3, height, width]);
+      const results = await session.run({ [model.input]: feed });
+      return results[model.output].data;
     };
   }
 }

@@ -53,7 +53,7 @@ class Picture {
     return this.rows.getImageData(0, 0, this.width, count).data;
   }
 
-  /** As `Sink` of tiling.js; transparency is the source's. @param {number} top @param {number} count @param {Uint8ClampedArray} rgba */
+  /** As `Sink` of tiling.js; transparency is the source's. @param {number} top @param {number} count @param {Uint8ClampedArray<ArrayBuffer>} rgba */
   write(top, count, rgba) {
     if (!this.opaque) {
       const before = this.read(top, count);

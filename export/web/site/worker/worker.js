@@ -10,6 +10,9 @@ import { deblurPicture } from "../core/tiling.js";
 let engine = null;
 let stop = false;
 
+/** @typedef {(...told: any[]) => void} Progress */
+
+/** What the page can ask for, by name. @type {Record<string, (data: any, progress: Progress) => Promise<object>>} */
 const WORK = { open, deblur, benchmark };
 
 self.addEventListener("message", async ({ data }) => {
@@ -32,6 +35,10 @@ function cancelled() {
   return new Promise((resolve) => setTimeout(() => resolve(stop)));
 }
 
+/**
+ * @param {{model: import("../core/manifest.js").Model, asked: "auto" | "webgpu" | "wasm"}} data
+ * @param {Progress} progress in bytes
+ */
 async function open({ model, asked }, progress) {
   const { backend, why } = await chooseBackend(asked, model.target);
   try {
@@ -49,6 +56,7 @@ function described() {
   return { backend, threads, load_ms, version };
 }
 
+/** @param {{file: File}} data @param {Progress} progress in tiles */
 async function deblur({ file }, progress) {
   const { infer, model } = /** @type {Engine} */ (engine);
   const start = performance.now();
@@ -57,6 +65,7 @@ async function deblur({ file }, progress) {
     const decoded = performance.now();
     let tiles = 0;
     let infer_ms = 0;
+    /** @type {import("../core/tiling.js").Infer} */
     const timed = async (image, size) => {
       const began = performance.now();
       const output = await infer(image, size);
@@ -64,6 +73,7 @@ async function deblur({ file }, progress) {
       tiles++;
       return output;
     };
+    /** @type {import("../core/tiling.js").Sink} */
     const sink = (top, count, rgba) => picture.write(top, count, rgba);
     await deblurPicture(timed, picture, sink, model, { progress, cancelled });
     const deblurred = performance.now();
@@ -83,6 +93,7 @@ async function deblur({ file }, progress) {
   }
 }
 
+/** @param {object} _ @param {Progress} progress in runs */
 async function benchmark(_, progress) {
   const { infer, model } = /** @type {Engine} */ (engine);
   return { ...(await measure(infer, model, { progress, cancelled })), gpu: await gpuName() };
