@@ -5,7 +5,7 @@ READY := .venv/.ready
 PHOTO := benchmarks/samples/blurry/mountains.png
 MODEL := out/mobilenet_dsc_onnx-fp32_736x1280.onnx
 
-.PHONY: demo test test-browser test-heavy test-slow test-wheel test-gpu test-arm test-cpp mutants lint types readme results scaling lock clean android-check android-apk have-maven
+.PHONY: demo test test-browser test-heavy test-slow test-wheel test-gpu test-arm test-cpp mutants lint types web web-packages web-check web-check-slow web-times readme results scaling lock clean android-check android-apk have-maven
 
 demo: $(READY)  ## a blurry photo comes back sharper through an exported artifact, with a measured table
 	$(BIN)/deblur-export --backbone mobilenet_dsc --target onnx-fp32 --output out --force
@@ -59,6 +59,31 @@ android-apk: have-maven  ## a signed debug APK with the models in the app's asse
 have-maven:
 	@command -v mvn >/dev/null && mvn -v 2>/dev/null | grep -qE 'Java version: (1[7-9]|[2-9][0-9])' || { \
 	  echo "this needs a JDK of version 17 or later and Maven, e.g. apt-get install default-jdk-headless maven"; exit 1; }
+
+NPM := export/web/node_modules/.package-lock.json
+WEB_MODELS := --backbone mobilenet_dsc --target onnx-fp32 --target onnx-int8
+
+web: $(READY) web-packages  ## a web page in out/web that deblurs in the visitor's browser, with two models
+	$(BIN)/deblur-export $(WEB_MODELS) --output out --web out/web --force
+	@echo "Look at it with: $(BIN)/python -m edgedeblur.export.web.serve out/web"
+
+web-packages: $(NPM)  ## onnxruntime-web, as export/web/package-lock.json pins it; needs Node and npm
+
+$(NPM): export/web/package.json export/web/package-lock.json
+	@command -v npm >/dev/null || { echo "this needs Node 20 or later with npm, e.g. apt-get install npm"; exit 1; }
+	npm ci --prefix export/web --ignore-scripts --no-audit --no-fund
+	touch $@
+
+web-check: $(READY) web-packages  ## the page: types, its modules in Node, and all of it in headless Chromium
+	cd export/web && node_modules/.bin/tsc -p jsconfig.json
+	node --test --test-reporter=dot tests/export/web/*.test.mjs
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m 'web and not slow' -rP
+
+web-check-slow: $(READY) web-packages  ## a photo of 24 megapixels in headless Chromium
+	$(BIN)/python -m pytest -m 'web and slow' -rP
+
+web-times: $(READY)  ## the page's time in headless Chromium beside onnxruntime's, for the models of out/web
+	$(BIN)/python -m tests.export.web.times out/web
 
 readme: $(READY)  ## rewrite the README's generated tables
 	$(BIN)/python docs/readme_tables.py

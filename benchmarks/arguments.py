@@ -45,7 +45,8 @@ def _add_what(group: Group) -> None:
         default=[],
         dest="imports",
         metavar="FILE",
-        help="show what the Android app measured, instead of measuring here; repeat for more",
+        help="show what the Android app or the web page measured, instead of measuring here; "
+        "repeat for more",
     )
     add(
         "--checkpoint",

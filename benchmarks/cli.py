@@ -111,12 +111,14 @@ def _estimate(arguments: argparse.Namespace) -> int:
 def _result(arguments: argparse.Namespace, pictures_folder: Path | None) -> BenchResult:
     """Measure or import, as the options say; exits with 2 for neither, or both."""
     if bool(arguments.imports) == bool(arguments.engine):
-        build_parser().error("name what to measure with --engine, or phone results with --import")
+        build_parser().error(
+            "name what to measure with --engine, or results of phones and browsers with --import"
+        )
     if not arguments.imports:
         return measure(arguments, pictures_folder)
-    from .phone import read_phone_results
+    from .import_results import read_imported
 
-    return read_phone_results(arguments.imports)
+    return read_imported(arguments.imports)
 
 
 def measure(arguments: argparse.Namespace, pictures_folder: Path | None) -> BenchResult:

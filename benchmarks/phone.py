@@ -6,27 +6,24 @@ The app writes one file per measurement (schema ``edgedeblur.phone``, version 1)
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..runtimes.artifact import Manifest
+from .imported import footprint_of, latency_of, read_body, refuse_bad_times
 from .result import (
     BenchResult,
     Conditions,
     DataSet,
     Environment,
-    Footprint,
-    Latency,
     PhoneParity,
     PhoneRun,
     PhoneSample,
     Row,
 )
 from .serialise import from_json_types
-from .timing.latency import spread
 
 SCHEMA = "edgedeblur.phone"
 SCHEMA_VERSION = 1
@@ -132,11 +129,8 @@ def read_phone_file(path: Path) -> PhoneFile:
         OSError: it does not exist, or cannot be read.
         ValueError: not JSON, not an app result, of another version, or without measurements.
     """
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON ({error}); share it from the app again") from error
-    if not isinstance(body, dict) or body.get("schema") != SCHEMA:
+    body = read_body(path)
+    if body.get("schema") != SCHEMA:
         raise ValueError(f"{path}: not a result of the Android app; share it from there again")
     if body.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(
@@ -145,9 +139,7 @@ def read_phone_file(path: Path) -> PhoneFile:
         )
     file = from_json_types(PhoneFile, body, origin=str(path))
     _manifest(file, str(path))
-    for times in (file.infer_ms, file.end_to_end_ms, file.pre_ms, file.post_ms):
-        if not times or not all(0 <= time < float("inf") for time in times):
-            raise ValueError(f"{path}: measurements are missing or out of range; measure again")
+    refuse_bad_times(path, file.infer_ms, file.end_to_end_ms, file.pre_ms, file.post_ms)
     return file
 
 
@@ -160,7 +152,6 @@ def _row(file: PhoneFile, origin: str) -> Row:
     size = manifest.input.size
     if size is None:
         raise ValueError(f"{origin}: the model takes any size; the app measures fixed ones only")
-    macs = manifest.macs if manifest.macs_size == size else None
     where = file.accelerator if file.threads == 1 else f"{file.accelerator}, {file.threads} threads"
     return Row(
         engine=f"{file.model} on {file.device.model}, {where}",
@@ -172,43 +163,10 @@ def _row(file: PhoneFile, origin: str) -> Row:
         precision=manifest.target.rpartition("-")[2],
         sha256=manifest.sha256,
         checkpoint_sha256=manifest.checkpoint.sha256,
-        footprint=Footprint(
-            bytes=manifest.bytes,
-            params=manifest.params,
-            size=size,
-            macs=macs,
-            flops=None if macs is None else 2 * macs,
-            macs_elementwise=None,
-            macs_paper=None,
-            counted_from="manifest",
-        ),
-        latency=_latency(file, size),
+        footprint=footprint_of(manifest, size),
+        latency=latency_of(file, size, "not measured on phones"),
         runtime="org.tensorflow.lite",
         phone=PhoneRun(file.ran, file.content, file.parity, file.sustained),
-    )
-
-
-def _latency(file: PhoneFile, size: tuple[int, int]) -> Latency:
-    infer = spread(file.infer_ms)
-    return Latency(
-        size=size,
-        content=file.content,
-        runs=len(file.infer_ms),
-        warmup=file.warmup,
-        import_ms=0.0,
-        load_ms=file.load_ms,
-        first_ms=file.first_ms,
-        infer=infer,
-        end_to_end=spread(file.end_to_end_ms),
-        pre=spread(file.pre_ms),
-        post=spread(file.post_ms),
-        picture_size=size,
-        tiles=1,
-        peak_memory_bytes=None,
-        start_memory_bytes=None,
-        memory_method="not measured on phones",
-        round_medians_ms=(infer.median_ms,),
-        infer_runs_ms=file.infer_ms,
     )
 
 

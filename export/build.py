@@ -53,6 +53,8 @@ def job_builder(checkpoint: Checkpoint, settings: Settings) -> Callable[[Job, Lo
     from .android import ANDROID_OPTION, copy_to_app
     from .prepare import CachingNetwork, check_norm_size, prepare
     from .produce import produce
+    from .web.option import WEB_OPTION
+    from .web.write import check_site, write_site
 
     norm = settings.norm or checkpoint.norm
     prepared = prepare(checkpoint, norm=norm)
@@ -60,6 +62,9 @@ def job_builder(checkpoint: Checkpoint, settings: Settings) -> Callable[[Job, Lo
 
     def build(job: Job, log: LogStep) -> Manifest:
         check_norm_size(checkpoint.described, norm, job.spec.size)
+        site: Path | None = job.spec.options.get(WEB_OPTION.key)
+        if site is not None:
+            check_site(site)
         spec = with_quantisation_plan(job.spec, job.target, checkpoint, settings, log)
         rewrites = rewrite_steps(settings.rewrite, job.target, checkpoint.key, norm)
         manifest = produce(job.target, checkpoint, spec, job.output, norm=norm, rewrites=rewrites,
@@ -67,6 +72,9 @@ def job_builder(checkpoint: Checkpoint, settings: Settings) -> Callable[[Job, Lo
                            log=log)  # fmt: skip
         if spec.options.get(ANDROID_OPTION.key):
             copy_to_app(job.output, manifest, checkpoint)
+        if site is not None:
+            log("writing the web page")
+            write_site(site, job.output, manifest)
         return manifest
 
     return build
@@ -161,6 +169,8 @@ def export_notes(
         ValueError: a table of rewrites is damaged.
     """
     from .rewrites.tables import best_rewrite, faster_float
+    from .web.option import WEB_OPTION
+    from .web.write import site_note
 
     notes: list[str] = []
     if settings.rewrite == "auto" and manifest.norm == "frozen":
@@ -170,7 +180,8 @@ def export_notes(
         floats = _float_targets(job.target)
         slower = faster_float(job.target.name, floats, checkpoint.key, job.spec.size)
         notes += [slower] if slower else []
-    return tuple(notes)
+    site: Path | None = job.spec.options.get(WEB_OPTION.key)
+    return (*notes, site_note(site)) if site is not None else tuple(notes)
 
 
 def _float_targets(target: Target) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ COMMANDS = (
 # Extra -> target to run, and what the whole environment may take in bytes.
 RUNTIMES = {"onnxruntime": ("onnx-fp32", 300e6), "litert": ("tflite-fp32", 250e6)}
 WHEEL_BYTES = 25e6
+IGNORED = shutil.ignore_patterns("__pycache__", "node_modules")
 
 
 def done(*command: object, **named: object) -> subprocess.CompletedProcess[str]:
@@ -59,7 +60,7 @@ def wheel(tmp_path_factory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for room in ROOMS:
-        shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / room, source / room, ignore=IGNORED)
     built = done(sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", folder, source)
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
     (path,) = folder.glob("*.whl")
@@ -122,6 +123,10 @@ def test_wheel_holds_weights_samples_and_types(wheel):
         "edgedeblur/benchmarks/samples/blurry/cat.png",
         "edgedeblur/export/cli.py",
         "edgedeblur/export/rewrites/rewrites.json",
+        "edgedeblur/export/web/package-lock.json",
+        "edgedeblur/export/web/site/index.html",
+        "edgedeblur/export/web/site/_headers",
+        "edgedeblur/export/web/site/worker/worker.js",
     ):
         assert wanted in names
     assert not [n for n in names if n.startswith(("tests/", "export/", "models/"))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..result import BenchResult, PhoneRun, Row
+from .browser import browser_notes, is_from_browser
 from .captions import caption, conventions
 from .columns import Column
 from .number_format import NONE, decibels, milliseconds
@@ -36,6 +37,8 @@ def notes(result: BenchResult) -> tuple[str, ...]:
     """Notes below every table: machine and conditions first, then what the numbers mean."""
     if phone_rows(result):
         return (_caption(result), *_conventions(result))
+    if is_from_browser(result):
+        return browser_notes(result)
     return (caption(result), *conventions(result))
 
 

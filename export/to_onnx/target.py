@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...runtimes.optional import require
 from ..graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
 from ..registry import Converted, Target, register
+from ..web.option import WEB_OPTION
 from .float16 import to_half
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ register(
         tolerance_psnr_db=80.0,
         needs_calibration=False,
         about="ONNX, float32",
+        options=(WEB_OPTION,),
     )
 )
 register(
@@ -173,6 +175,7 @@ register(
         tolerance_psnr_db=INT8_TOLERANCE_DB,
         needs_calibration=True,
         about="ONNX with Q/DQ pairs, int8 weights, 8-bit activations, float input and output",
+        options=(WEB_OPTION,),
     )
 )
 register(
@@ -188,5 +191,6 @@ register(
         tolerance_psnr_db=50.0,
         needs_calibration=False,
         about="ONNX, float16 inside, float32 input and output",
+        options=(WEB_OPTION,),
     )
 )

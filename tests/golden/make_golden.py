@@ -1,4 +1,4 @@
-"""Write the golden vectors that the Android app's Kotlin code is tested against.
+"""Write the golden vectors that the app's Kotlin and the web page's JavaScript are tested with.
 
 Run ``python -m tests.golden.make_golden`` after a deliberate change of tiling, statistics,
 comparison or the manifest; ``tests/test_golden.py`` fails until then.
@@ -6,6 +6,7 @@ comparison or the manifest; ``tests/test_golden.py`` fails until then.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -48,11 +49,24 @@ PLANS: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = (
     ((9000, 12000), (512, 512)),
     ((737, 1281), (736, 1280)),
 )
+# The same for networks of free size, with their multiple and smallest side.
+FREE_PLANS: tuple[tuple[tuple[int, int], int, int | None], ...] = (
+    ((1, 1), 32, None),
+    ((451, 300), 32, None),
+    ((1080, 1920), 32, None),
+    ((1100, 1920), 32, None),
+    ((3000, 4000), 32, None),
+    ((4000, 6000), 32, None),
+    ((500, 9000), 32, None),
+    ((1537, 2049), 16, None),
+    ((20, 700), 4, 64),
+)
 
 
 def make(folder: Path) -> None:
     """Write all files into ``folder``."""
     _write(folder / "plans.json", [_plan(picture, tile) for picture, tile in (*_sizes(), *PLANS)])
+    _write(folder / "free_plans.json", [_free_plan(*case) for case in FREE_PLANS])
     _write(folder / "statistics.json", _statistics())
     _write_arrays(folder / "conversion.npz", _conversion())
     _write_arrays(folder / "weights.npz", _weights())
@@ -63,9 +77,17 @@ def make(folder: Path) -> None:
     for name, size, dtype, low, high in (
         ("model.tflite.json", (64, 96), "uint8", 0.0, 255.0),
         ("phone.tflite.json", PHONE_SIZE, "float32", -1.0, 1.0),
+        ("browser.onnx.json", PHONE_SIZE, "float32", -1.0, 1.0),
     ):
-        text = manifest_text(_manifest(size, dtype, (low, high)))
-        (folder / name).write_text(text, encoding="utf-8")
+        manifest = _manifest(size, dtype, (low, high))
+        if name.startswith("browser"):
+            manifest = dataclasses.replace(manifest, target="onnx-int8", **_channels_first(size))
+        (folder / name).write_text(manifest_text(manifest), encoding="utf-8")
+
+
+def _channels_first(size: tuple[int, int]) -> dict[str, Any]:
+    names = {"input": "image", "output": "deblurred"}
+    return {key: TensorSpec(name, (1, 3, *size), "float32") for key, name in names.items()}
 
 
 def fake_network(image: np.ndarray) -> np.ndarray:
@@ -98,6 +120,19 @@ def _plan(picture: tuple[int, int], tile: tuple[int, int]) -> dict[str, Any]:
         "rows": plan.rows,
         "columns": plan.columns,
     }
+
+
+def _free_plan(picture: tuple[int, int], multiple: int, smallest: int | None) -> dict[str, Any]:
+    plan = plan_tiles(
+        *picture,
+        size=None,
+        multiple=multiple,
+        receptive_radius_px=None,
+        options=TilingOptions(),
+        smallest=smallest,
+    )
+    asked = {"picture": picture, "multiple": multiple, "smallest": smallest}
+    return {**asked, **dataclasses.asdict(plan)}
 
 
 def _statistics() -> list[dict[str, Any]]:

@@ -84,15 +84,15 @@ def work(arguments: argparse.Namespace) -> int:
 
 
 def read_sources(paths: list[Path]) -> list[Source]:
-    """Read results of ``deblur-bench`` and of the app; names are the files', made distinct.
+    """Read results of ``deblur-bench``, the app or the page; names are the files', made distinct.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: neither of the two kinds of result.
+        ValueError: none of those results.
     """
     import json
 
-    from ...phone import SCHEMA, read_phone_results
+    from ...import_results import is_imported, read_imported
     from ...result import BenchResult
     from .payload import Source
 
@@ -104,8 +104,8 @@ def read_sources(paths: list[Path]) -> list[Source]:
             raise ValueError(
                 f"{path}: not JSON ({error}); give what deblur-bench --json FILE wrote"
             ) from error
-        if isinstance(body, dict) and body.get("schema") == SCHEMA:
-            result = read_phone_results([path])
+        if is_imported(body):
+            result = read_imported([path])
         else:
             result = BenchResult.from_dict(body, origin=str(path))
         taken = {source.name for source in sources}
