@@ -26,7 +26,7 @@ test-wheel: $(READY)  ## the wheel in fresh environments without PyTorch: sizes,
 	$(BIN)/python -m pytest -m wheel
 
 test-browser: $(READY)  ## the pages in headless Chromium; needs chromium (apt-get install chromium)
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -m 'browser and not slow'
 
 test-gpu: $(READY)  ## engines and PyTorch on an NVIDIA GPU; fails where there is none
 	$(BIN)/python -m pytest -m gpu

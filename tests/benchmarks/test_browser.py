@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from edgedeblur.benchmarks.browser import read_browser_results
 from edgedeblur.benchmarks.cli import main
-from edgedeblur.benchmarks.report.html.cli import read_sources
+from edgedeblur.benchmarks.report.html.cli import read_files
 from edgedeblur.benchmarks.result import read_result
 
 STORED = Path(__file__).parent.parent / "golden" / "browser.json"
@@ -58,7 +58,7 @@ def test_command_gives_the_same_table_report_and_json(
         assert "phone" not in shown
     assert "11.5 [10.5, 13.5]" in text
     assert read_result(kept) == read_browser_results([STORED])
-    (source,) = read_sources([STORED])  # as deblur-report reads it
+    (source,), _ = read_files([STORED])  # as deblur-report reads it
     assert source.result == read_browser_results([STORED])
 
 

@@ -14,6 +14,7 @@ from ....runtimes.command_line.console import DONE, FAILED, console, print_json,
 if TYPE_CHECKING:
     from .payload import Source
     from .regressions import Comparison
+    from .runs import Runs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,7 +31,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_common_options(parser)
     add = parser.add_argument
-    add("results", type=Path, nargs="+", metavar="FILE", help="JSON results, the oldest first")
+    add(
+        "results",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="JSON results, the oldest first; also "
+        "manifests of exports (model.onnx.json) and compress.json of deblur-compress",
+    )
     add("-o", "--output", type=Path, metavar="FILE", help="the page, such as report.html")
     add(
         "--fail-on",
@@ -62,11 +70,12 @@ def work(arguments: argparse.Namespace) -> int:
     for path in (arguments.output, arguments.json):
         if path not in (None, "-"):
             check_writable(Path(path), force=arguments.force)
-    sources = read_sources(arguments.results)
+    sources, runs = read_files(arguments.results)
     share = 0.05 if arguments.fail_on is None else arguments.fail_on
     comparison = compare(sources, Limits(share, arguments.fail_on_drop))
     if arguments.output is not None:
-        write_html(arguments.output, sources, comparison=comparison if len(sources) > 1 else None)
+        changes = comparison if len(sources) > 1 else None
+        write_html(arguments.output, sources, comparison=changes, runs=runs)
     if arguments.json == "-":
         print_json(_body(comparison))
     elif arguments.json is not None:
@@ -83,20 +92,24 @@ def work(arguments: argparse.Namespace) -> int:
     return FAILED if failed else DONE
 
 
-def read_sources(paths: list[Path]) -> list[Source]:
-    """Read results of ``deblur-bench``, the app or the page; names are the files', made distinct.
+def read_files(paths: list[Path]) -> tuple[list[Source], Runs]:
+    """Read results of ``deblur-bench``, the app or the page, and exports' and compressions' files.
+
+    Results are named after their files, made distinct.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: none of those results.
+        ValueError: none of those kinds, or no result of a benchmark among them.
     """
     import json
 
     from ...import_results import is_imported, read_imported
     from ...result import BenchResult
     from .payload import Source
+    from .runs import Runs, read_run
 
     sources: list[Source] = []
+    runs = Runs([], [])
     for path in paths:
         try:
             body: Any = json.loads(path.read_text(encoding="utf-8"))
@@ -104,6 +117,9 @@ def read_sources(paths: list[Path]) -> list[Source]:
             raise ValueError(
                 f"{path}: not JSON ({error}); give what deblur-bench --json FILE wrote"
             ) from error
+        if (run := read_run(path, body)) is not None:
+            runs.add(run)
+            continue
         if is_imported(body):
             result = read_imported([path])
         else:
@@ -111,7 +127,9 @@ def read_sources(paths: list[Path]) -> list[Source]:
         taken = {source.name for source in sources}
         name = path.stem if path.stem not in taken else f"{path.parent.name}/{path.stem}"
         sources.append(Source(name if name not in taken else f"{name} {len(sources) + 1}", result))
-    return sources
+    if not sources:
+        raise ValueError("give at least one result of deblur-bench --json besides runs")
+    return sources, runs
 
 
 def _body(comparison: Comparison) -> dict[str, Any]:

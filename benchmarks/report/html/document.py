@@ -21,6 +21,7 @@ from .payload import (
     table,
 )
 from .regressions import Comparison
+from .runs import EXPORT_HEADINGS, Runs
 
 _ASSETS = files("edgedeblur.benchmarks.report.html") / "assets"
 EXTRA = "bench"
@@ -33,6 +34,7 @@ def write_html(
     pictures: Path | None = None,
     full_quality: bool = False,
     comparison: Comparison | None = None,
+    runs: Runs | None = None,
 ) -> None:
     """Write the page, whole or not at all.
 
@@ -43,6 +45,7 @@ def write_html(
             no gallery.
         full_quality: Store pictures without loss, however large the file becomes.
         comparison: What changed between the results.
+        runs: Exports and compressions to show too.
 
     Raises:
         OSError: it cannot be written.
@@ -50,7 +53,7 @@ def write_html(
     """
     engines = [row.engine for source in sources for row in source.result.rows]
     gallery = read_gallery(pictures, engines, full=full_quality)
-    text = html_text(sources, gallery, comparison)
+    text = html_text(sources, gallery, comparison, runs)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -59,6 +62,7 @@ def html_text(
     sources: Sequence[Source],
     gallery: Gallery | None = None,
     comparison: Comparison | None = None,
+    runs: Runs | None = None,
 ) -> str:
     """The page's text.
 
@@ -67,11 +71,16 @@ def html_text(
     """
     jinja2 = require("jinja2", extra=EXTRA)
     gallery = gallery or Gallery((), "")
+    runs = runs or Runs([], [])
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string(_asset("report.html.j2"))
-    data = {**payload(sources), "pictures": list(gallery.pictures)}
+    data = {
+        **payload(sources),
+        "pictures": list(gallery.pictures),
+        "compressions": [run.to_dict() for run in runs.compressions],
+    }
     return template.render(
         version=importlib.metadata.version("edgedeblur"),
         sources=sources,
@@ -81,6 +90,8 @@ def html_text(
         errors=error_lines(sources),
         gallery=gallery,
         comparison=comparison,
+        runs=runs,
+        export_headings=EXPORT_HEADINGS,
         data=_json_for_script(data),
         style=_asset("report.css"),
         script=_asset("report.js"),

@@ -169,12 +169,29 @@
     draw("scatter", traces, layoutOf("PSNR of the blurry picture, dB", "gain, dB"));
   }
 
+  function drawCompressions() {
+    data.compressions.forEach((run, number) => {
+      const traces = run.points.map((point, index) => ({
+        type: "scatter",
+        mode: "markers",
+        name: point.name,
+        x: [point.cost],
+        y: [point.gain_db],
+        marker: { color: colourOf(index), symbol: shapeOf(index), size: 12 },
+        hovertemplate: `%{x:.4g} ${run.unit}, %{y:+.3f} dB`,
+      }));
+      const edge = { type: "line", x0: run.budget, x1: run.budget, yref: "paper", y0: 0, y1: 1, line: { dash: "dot" } };
+      draw(`compression-${number}`, traces, layoutOf(run.unit, "mean gain, dB", { shapes: [edge] }));
+    });
+  }
+
   function drawCharts() {
     const rows = shownRows();
     drawPareto(rows);
     drawLatency(rows);
     drawScaling(rows);
     drawScatter(rows);
+    drawCompressions();
     byId("charts").hidden = [...document.querySelectorAll("#charts figure")].every((each) => each.hidden);
   }
 

@@ -54,3 +54,20 @@ def save_pictures(folder, engines, names=("cat", "dog"), *, size=(48, 64), refer
             picture = ReportPicture("", name, before, torch + np.uint8(2), sharp, known)
             write_each(picture, number, folder / slug(engine))
     return before, sharp, torch
+
+
+# What deblur-compress writes, less what a report does not show.
+COMPRESS = {
+    "network": "narrow",
+    "unit": "ms",
+    "budget": 31.0,
+    "unpruned_cost": 65.0,
+    "unpruned_gains_db": {"samples": 1.6, "val": 1.2},
+    "machine": "AMD EPYC",
+    "chosen": "even",
+    "candidates": [
+        {"name": "even", "cost": 30.5, "gains_db": {"samples": 0.1, "val": 0.3}, "fits": True},
+        {"name": "wider", "cost": 44.0, "gains_db": {"samples": 0.5, "val": 0.7}, "fits": False},
+    ],
+    "gains_db": {"samples": 1.3, "val": 0.9},
+}

@@ -1,13 +1,18 @@
 """The page in headless Chromium: what a reader does with it."""
 
+import shlex
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from edgedeblur.benchmarks.report.html.document import write_html
 from edgedeblur.benchmarks.report.html.regressions import Limits, compare
+from edgedeblur.benchmarks.report.html.runs import Runs, read_run
 
-from .support import row, save_pictures, source
+from .support import COMPRESS, row, save_pictures, source
 
 pytestmark = pytest.mark.browser
 ENGINES = ("slow.onnx", "fast.onnx", "middle.onnx")
@@ -165,5 +170,47 @@ def test_several_results_show_their_changes_and_scaling(chromium, tmp_path):
         == 2
     )
     assert not found.page.locator("#gallery").count()
+    assert (found.complaints, found.outside()) == ([], [])
+    found.page.close()
+
+
+def test_a_compression_is_drawn_with_its_budget(chromium, tmp_path):
+    run = read_run(tmp_path / "compress.json", COMPRESS)
+    path = tmp_path / "report.html"
+    write_html(path, [source("r", row("a.onnx", (10.0,) * 3))], runs=Runs([], [run]))
+    found = Opened(chromium, path)
+    chart = "document.getElementById('compression-0')"
+    found.until(f"{chart}.data !== undefined")
+    assert found.page.evaluate(f"{chart}.data.map((each) => each.x[0])") == [65.0, 30.5, 44.0, 30.5]
+    assert found.page.evaluate(f"{chart}.layout.shapes[0].x0") == 31.0
+    assert found.page.locator("#compression-0").is_visible()
+    assert (found.complaints, found.outside()) == ([], [])
+    found.page.close()
+
+
+@pytest.mark.slow
+def test_the_page_of_the_demo_opens(chromium, tmp_path):
+    """`make demo`, with its outputs put aside: sorts, slides, and asks nothing of any network."""
+    root = Path(__file__).parents[4]
+    demo = next(
+        rule for rule in (root / "Makefile").read_text().split("\n\n") if rule.startswith("demo:")
+    )
+    commands = [line.strip() for line in demo.splitlines() if "$(BIN)/deblur" in line]
+    assert len(commands) == 3
+    values = {
+        "$(PHOTO)": str(root / "benchmarks/samples/blurry/mountains.png"),
+        "$(MODEL)": "out/mobilenet_dsc_onnx-fp32_736x1280.onnx",
+    }
+    for command in commands:
+        words = [values.get(word, word) for word in shlex.split(command)]
+        words[0] = words[0].replace("$(BIN)", str(Path(sys.executable).parent))
+        subprocess.run(words, cwd=tmp_path, check=True)
+    found = Opened(chromium, tmp_path / "out/report/report.html")
+    assert found.names() == ["mobilenet_dsc_onnx-fp32_736x1280.onnx"]
+    heading(found.page, "MiB").first.click()
+    assert found.page.locator("#figures th[aria-sort=ascending]").count() == 1
+    found.page.locator("#slider").focus()
+    found.page.keyboard.down("ArrowRight")
+    found.until("document.getElementById('slider').value > 50")
     assert (found.complaints, found.outside()) == ([], [])
     found.page.close()
