@@ -51,11 +51,26 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises:
         FileNotFoundError: no such file.
         OSError: the file cannot be opened, or is a folder.
+        PictureError: see `picture_from`.
+    """
+    return picture_from(read_bytes(Path(path)), path, max_pixels)
+
+
+def picture_from(data: bytes, name: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read one still picture from the bytes of its file.
+
+    Args:
+        data: The whole file.
+        name: What messages call it.
+        max_pixels: As for `read_picture`.
+
+    Raises:
         PictureError: empty, cut off, damaged, not a picture, too large, animated, or of a kind
             that is not in the module's table.
     """
-    path = Path(path)
-    data = _bytes_of(path)
+    path = str(name)
+    if not data:
+        raise PictureError(f"{path}: the file is empty; copy it again")
     with warnings.catch_warnings():
         # Pillow warns about sizes that max_pixels allows, and about EXIF that is checked below.
         warnings.simplefilter("ignore")
@@ -77,9 +92,15 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     return _assemble(apply_orientation(array, orientation), image.format or "", exif, icc, remarks)
 
 
-def _bytes_of(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a picture's file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        OSError: it cannot be opened, or is a folder.
+    """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: no such file") from error
     except IsADirectoryError as error:
@@ -88,12 +109,9 @@ def _bytes_of(path: Path) -> bytes:
         raise OSError(
             f"{path}: cannot be read ({error.strerror}); check its permissions"
         ) from error
-    if not data:
-        raise PictureError(f"{path}: the file is empty; copy it again")
-    return data
 
 
-def _open(path: Path, data: bytes) -> Image.Image:
+def _open(path: str, data: bytes) -> Image.Image:
     """Parse the header by Pillow; no pixel is decoded yet."""
     from PIL import Image
 
@@ -125,7 +143,7 @@ def _sample_type_of_tiff(data: bytes) -> str:
         return ""
 
 
-def _check_header(path: Path, image: Image.Image, max_pixels: int) -> list[str]:
+def _check_header(path: str, image: Image.Image, max_pixels: int) -> list[str]:
     """Refuse pictures that are too large or have several frames; returns remarks."""
     width, height = image.size
     if width * height > max_pixels:
