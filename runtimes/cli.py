@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .archive.arguments import add_archive_options, given_without_ray
 from .command_line.common_options import Group, add_common_options
 from .command_line.console import (
     DONE,
@@ -64,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_running(parser.add_argument_group("runtime"))
     _add_tiling(parser.add_argument_group("borders and tiles"))
     add_clip_options(parser.add_argument_group("clips and image sequences"))
+    add_archive_options(parser.add_argument_group("archives: many workers, by Ray"))
     return parser
 
 
@@ -122,7 +124,17 @@ def _add_running(group: Group) -> None:
 
 def work(arguments: argparse.Namespace) -> int:
     """Run the parsed command."""
-    if is_clip_run(arguments, build_parser()):
+    parser = build_parser()
+    clip = is_clip_run(arguments, parser)
+    if needs_ray := given_without_ray(arguments):
+        parser.error(f"{needs_ray} needs --ray")
+    if arguments.ray is not None:
+        if clip or arguments.side_by_side:
+            parser.error("--ray is for pictures: it takes no clip, nor --side-by-side")
+        from .archive.command import run_archive
+
+        return run_archive(arguments)
+    if clip:
         from .video.command import run_clip
 
         return run_clip(arguments)

@@ -64,9 +64,7 @@ def find_sources(
     return list(found.values()), missing
 
 
-def _expand(
-    pattern: str, *, recursive: bool, output: Path, endings: Sequence[str]
-) -> list[Source]:
+def _expand(pattern: str, *, recursive: bool, output: Path, endings: Sequence[str]) -> list[Source]:
     path = Path(pattern)
     if path.is_dir():
         return _pictures_in(path, recursive=recursive, output=output, endings=endings)
@@ -91,7 +89,9 @@ def _pictures_in(
         earlier_results = folder / output.relative_to(resolved)
         files = [file for file in files if earlier_results not in file.parents]
     files = [file for file in files if not file.parent.name.startswith(PARTIAL_PREFIX)]
-    sources = [Source(file, file.relative_to(folder)) for file in files if _is_picture(file, endings)]
+    sources = [
+        Source(file, file.relative_to(folder)) for file in files if _is_picture(file, endings)
+    ]
     if not sources:
         hint = "" if recursive else " (sub-folders are read with --recursive)"
         raise FileNotFoundError(f"{folder}: no {'/'.join(endings)} in this folder{hint}")
