@@ -72,7 +72,8 @@ def run_pipeline(
     data: Any = require("ray.data", extra="ray")
     context = data.DataContext.get_current()
     context.target_max_block_size = _BLOCK_BYTES
-    board: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Board).remote(bundle)
+    # On this machine: if it dies, so did the run.
+    board: Any = ray.remote(num_cpus=0)(_Board).remote(bundle)
     rows = _picture_rows(data, items, workers.count)
     shards = [item for item in items if item.is_shard]
     if shards:

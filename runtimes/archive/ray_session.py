@@ -13,6 +13,7 @@ from collections.abc import Generator
 from types import ModuleType
 from typing import Any
 
+from ..command_line.console import one_line
 from ..optional import require
 
 LOCAL = "local"  # `--ray` without an address
@@ -23,6 +24,9 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
 }
+# A local Ray's workers get their share of the machine, as a plain `deblur-run` does: Ray's default
+# is the lowest but four. Its core writes warnings about Ray Data's own actors to standard error.
+_LOCAL = {"RAY_worker_niceness": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
 
 
 def check_address(text: str) -> str:
@@ -54,7 +58,7 @@ def ray_session(address: str, *, cpus: int) -> Generator[ModuleType]:
         MissingDependencyError: Ray is not installed.
         ConnectionError: no cluster answers at the address.
     """
-    for name, value in _QUIET.items():
+    for name, value in {**_QUIET, **(_LOCAL if address == LOCAL else {})}.items():
         os.environ.setdefault(name, value)
     ray: Any = require("ray", extra="ray")
     with contextlib.redirect_stdout(sys.stderr):
@@ -83,6 +87,12 @@ def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:  # noqa: 
         raise ConnectionError(
             f"no Ray cluster answers at {address}; start one with 'ray start --head', or leave the "
             "address out"
+        ) from error
+    except Exception as error:
+        if type(error) is not Exception:  # Ray raises nothing better when a process does not start
+            raise
+        raise ConnectionError(
+            f"Ray did not start ({one_line(error)}); try again, on a less busy machine"
         ) from error
 
 

@@ -229,17 +229,6 @@ def _failure(partial: Result, error: Exception) -> Result:
     return replace(partial, status=FAILED, reason=reason, end_s=time.time())
 
 
-class NoAttempts:
-    """For work that nobody gives again."""
-
-    def begin(self, key: str) -> int:  # noqa: ARG002
-        """Always the first."""
-        return 1
-
-    def end(self, key: str) -> None:
-        """Nothing to forget."""
-
-
 class CountedAttempts:
     """Counts in this process."""
 
