@@ -210,7 +210,7 @@ class FsspecStore:
         else:
             depth = None if recursive else 1
             found = self._call(address, lambda: self._fs.find(address.rstrip("/"), maxdepth=depth))
-        return [self._fs.unstrip_protocol(name) for name in sorted(found)]
+        return [n if "://" in n else self._prefix + n.lstrip("/") for n in sorted(found)]
 
     def _time_of(self, name: str, info: dict[str, Any]) -> float:
         for key in ("LastModified", "mtime", "updated", "modified", "last_modified", "created"):
