@@ -23,13 +23,9 @@ DEFAULT_RETRIES = 3
 def add_archive_options(group: Group) -> None:
     """Add ``--ray`` and what belongs to it."""
     add = group.add_argument
-    add(
-        "--ray",
-        nargs="?",
-        const=LOCAL,
-        type=_address,
-        metavar="ADDRESS",
-        help="deblur by many workers: of the Ray cluster at HOST:PORT or 'auto', or, without an "
+    add_ray_option(
+        group,
+        "deblur by many workers: of the Ray cluster at HOST:PORT or 'auto', or, without an "
         "address, of a local Ray that ends with the run. Inputs may also be .parquet files, "
         "WebDataset's .tar files and addresses such as s3://bucket/photos; so may the output "
         "folder. What is there already from the same artifact and settings is skipped",
@@ -55,6 +51,11 @@ def add_archive_options(group: Group) -> None:
         metavar="P",
         help="what all machines cost an hour: adds the cost of a thousand pictures",
     )
+
+
+def add_ray_option(group: Group, text: str) -> None:
+    """Add ``--ray [ADDRESS]`` with this help text."""
+    group.add_argument("--ray", nargs="?", const=LOCAL, type=_address, metavar="ADDRESS", help=text)
 
 
 def given_without_ray(arguments: argparse.Namespace) -> str | None:

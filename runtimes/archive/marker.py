@@ -35,7 +35,7 @@ class Fingerprint:
     quality: int
     protocol: str
     tile: tuple[int, int] | None
-    overlap_px: int
+    overlap_px: int | None
 
     def to_text(self) -> str:
         """The marker file's contents; the same for the same fingerprint."""

@@ -56,7 +56,6 @@ def test_errors_come_before_ray_starts(here, capsys, monkeypatch):
     ):
         assert run("in", "--ray", *words) == 1
         assert told in capsys.readouterr().err
-    assert run("in", "nowhere", "-o", "gone.onnx/out", "--ray") == 1
 
 
 def test_a_folder_of_a_plain_run_is_kept(here, capsys, monkeypatch):

@@ -1,5 +1,7 @@
 """Pictures inside tar and Parquet files; no Ray."""
 
+from pathlib import Path
+
 import pytest
 from edgedeblur.runtimes.archive.shards import Columns, read_shard
 
@@ -7,7 +9,7 @@ from tests.runtimes.archive.support import encoded, write_parquet, write_tar
 
 
 def members(path, *, finished=(), suffix=None, columns=None):
-    with open(path, "rb") as stream:
+    with Path(path).open("rb") as stream:
         return list(
             read_shard(
                 stream,
