@@ -50,8 +50,11 @@ def run_archive(arguments: argparse.Namespace) -> int:
         if items:
             reading = Reading(_columns(arguments), suffix, since_s)
             _run(arguments, artifact, items, _settings(arguments, output), reading, tally, ran)
-    finally:  # also after Ctrl-C: what failed so far
-        write_failures(store, output, tally.failures)
+    except BaseException:  # also Ctrl-C: what failed so far; an older file stays if nothing did
+        if tally.failures:
+            write_failures(store, output, tally.failures)
+        raise
+    write_failures(store, output, tally.failures)
     summary = Summary(
         artifact=arguments.artifact,
         artifact_sha256=sha256_of(artifact),

@@ -17,6 +17,7 @@ from ..command_line.console import one_line
 from ..optional import require
 
 LOCAL = "local"  # `--ray` without an address
+_STARTS = 3  # of a local Ray, before giving up
 _ADDRESS = re.compile(r"auto|[A-Za-z0-9.\-\[\]:]+:\d{1,5}")
 # No word to a server about who uses Ray; no remark on how GPUs will be hidden some day.
 _QUIET = {
@@ -82,14 +83,23 @@ def ray_session(address: str, *, cpus: int) -> Generator[ModuleType]:
 
 def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:  # noqa: ANN401 - Ray
     try:
-        ray.init(address=address, **options)
+        for left in reversed(range(_STARTS)):
+            try:
+                ray.init(address=address, **options)
+                return
+            except Exception as error:
+                # Ray gives its own processes half a minute, which a busy machine exceeds, and
+                # raises nothing more specific then.
+                if type(error) is not Exception or not left:
+                    raise
+                ray.shutdown()
     except ConnectionError as error:
         raise ConnectionError(
             f"no Ray cluster answers at {address}; start one with 'ray start --head', or leave the "
             "address out"
         ) from error
     except Exception as error:
-        if type(error) is not Exception:  # Ray raises nothing better when a process does not start
+        if type(error) is not Exception:
             raise
         raise ConnectionError(
             f"Ray did not start ({one_line(error)}); try again, on a less busy machine"

@@ -118,6 +118,7 @@ def test_kills_of_a_worker_and_of_the_driver_change_no_byte(artifact, inputs, tm
 
     code, stdout, stderr = finish(start(*words))
     assert code == 1, stderr
+    assert stdout, stderr
     body = json.loads(stdout)  # nothing of Ray's is in it
     assert body["pictures"] + body["skipped"] == 12 + 3 + 5
     assert body["skipped"] >= len(partly) - 1
@@ -164,7 +165,7 @@ def test_from_and_to_s3(artifact, inputs, tmp_path, monkeypatch):
                  "--name-column", "key", "--json", "--ray")  # fmt: skip
         code, stdout, stderr = finish(start(*words))
         assert code == 1, stderr
-        assert json.loads(stdout)["pictures"] == 2 + 3 + 5
+        assert json.loads(stdout)["pictures"] == 2 + 3 + 5, stderr
 
         def objects():
             listed = client.list_objects_v2(Bucket="archive", Prefix="out/")["Contents"]
@@ -182,6 +183,7 @@ def test_from_and_to_s3(artifact, inputs, tmp_path, monkeypatch):
         client.delete_object(Bucket="archive", Key="out/01.jpg")
         code, stdout, stderr = finish(start(*words))
         assert code == 1, stderr
+        assert stdout, stderr
         body = json.loads(stdout)
         assert (body["pictures"], body["skipped"]) == (1, 9)
         assert objects() == found
