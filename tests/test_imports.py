@@ -57,6 +57,10 @@ HEAVY = {
     "PIL",
     "av",
     "tifffile",
+    "ray",
+    "fsspec",
+    "pyarrow",
+    "simpy",
 }
 
 
