@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .decode import PictureError, decode_pixels, tiff_tags
+from .decode import PictureError, TooManyPixelsError, decode_pixels, tiff_tags
 from .metadata import ORIENTATION, Exif, Picture, apply_orientation, exif_of_tiff
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def picture_from(data: bytes, name: str | Path, max_pixels: int = MAX_PIXELS) ->
         max_pixels: As for `read_picture`.
 
     Raises:
+        TooManyPixelsError: larger than ``max_pixels``.
         PictureError: empty, cut off, damaged, not a picture, too large, animated, or of a kind
             that is not in the module's table.
     """
@@ -118,7 +119,7 @@ def _open(path: str, data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{path}: far too large to decode ({error})") from error
+        raise TooManyPixelsError(f"{path}: far too large to decode ({error})") from error
     except Exception as error:  # a header parser may raise anything on random bytes
         if kind := _sample_type_of_tiff(data):
             raise PictureError(
@@ -147,7 +148,7 @@ def _check_header(path: str, image: Image.Image, max_pixels: int) -> list[str]:
     """Refuse pictures that are too large or have several frames; returns remarks."""
     width, height = image.size
     if width * height > max_pixels:
-        raise PictureError(
+        raise TooManyPixelsError(
             f"{path}: {height}x{width} (HxW) is {width * height / 1e6:.0f} megapixels, more than "
             f"the limit of {max_pixels / 1e6:.0f}; scale it down or cut it into parts"
         )

@@ -1,0 +1,186 @@
+"""Ray Serve: replicas of an open artifact, and the application that a Ray cluster deploys."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Generator
+from typing import Any
+
+from ..optional import require
+from .backend import Backend, Replica
+from .settings import Answer, Ask, Refusal, Settings
+
+NAME = "deblur"  # of the Serve application
+_TRIES = 3
+_STARTUP_S = 300.0
+_READY_AGE_S = 1.0  # how old the answer to "is a replica running?" may be
+
+
+class RayBackend:
+    """Asks replicas through a Ray Serve handle; a picture whose replica died goes to another."""
+
+    def __init__(self, handle: Any) -> None:  # noqa: ANN401 - a DeploymentHandle
+        self._handle = handle
+        self._checked_at = -1e9
+        self._is_ready = False
+
+    async def deblur(self, data: bytes, ask: Ask, within_s: float) -> Answer | Refusal:
+        """See `Backend`."""
+        died = require("ray.exceptions", extra="serve").RayActorError
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + within_s
+        for _ in range(_TRIES):
+            call = self._handle.deblur.remote(data, ask, latest - loop.time())
+            try:
+                return await call
+            except asyncio.CancelledError:
+                call.cancel()
+                raise
+            except died:
+                continue
+        return Refusal(503, "a replica failed; try again", 1)
+
+    async def ready(self) -> bool:
+        """See `Backend`."""
+        now = asyncio.get_running_loop().time()
+        if now - self._checked_at > _READY_AGE_S:
+            self._checked_at = now
+            self._is_ready = await asyncio.to_thread(_is_running)
+        return self._is_ready
+
+    async def manifest(self) -> dict[str, Any]:
+        """See `Backend`."""
+        return await self._handle.manifest.remote()
+
+    async def close(self) -> None:
+        """See `Backend`; the replicas belong to whoever deployed them."""
+
+
+def replicas_of(settings: Settings) -> Any:  # noqa: ANN401 - Ray Serve's application class
+    """The deployment of `Replica`: ``settings.replicas`` processes, more of them under load."""
+    serve = require("ray.serve", extra="serve")
+    deployment = serve.deployment(Replica)
+    scaling: dict[str, Any] = {"num_replicas": settings.replicas}
+    if settings.most_replicas > settings.replicas:
+        scaling = {
+            "autoscaling_config": {
+                "min_replicas": settings.replicas,
+                "max_replicas": settings.most_replicas,
+                "target_ongoing_requests": settings.at_once,
+                "upscale_delay_s": 2.0,
+                "downscale_delay_s": 60.0,
+            }
+        }
+    return deployment.options(
+        name="Replica",
+        **scaling,
+        max_ongoing_requests=settings.at_once,
+        # Waiting is bounded in front of the handle, where a refusal can be a 429.
+        max_queued_requests=-1,
+        graceful_shutdown_timeout_s=settings.limits.answer_s,
+        ray_actor_options={
+            "num_cpus": settings.threads,
+            "num_gpus": 1 if settings.device == "cuda" else 0,
+        },
+    ).bind(settings)
+
+
+def application(arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - Ray Serve's application class
+    """The application for ``serve deploy`` and KubeRay: HTTP through Ray's own proxies.
+
+    ``import_path: edgedeblur.runtimes.service.replicas:application`` in a Serve config, with
+    `Settings.to_dict`'s keys as ``args``; those left out have their defaults.
+
+    Raises:
+        ValueError: a key that does not exist, or no ``artifact``.
+    """
+    serve = require("ray.serve", extra="serve")
+    settings = Settings.from_dict(arguments)
+    front = serve.deployment(serve.ingress(None)(_front_class())).options(
+        name="Front",
+        num_replicas=1,  # one queue, so that its bound is one number
+        # Refusals must reach the application, or Ray would make them wait before it.
+        max_ongoing_requests=settings.capacity + settings.limits.uploads + 1000,
+        graceful_shutdown_timeout_s=settings.limits.answer_s,
+        ray_actor_options={"num_cpus": 0},
+    )
+    return front.bind(replicas_of(settings), settings)
+
+
+def _front_class() -> type:
+    """The class that holds the HTTP application inside Ray."""
+
+    class Front:
+        """Builds the application that ``deblur-serve`` serves, over a handle."""
+
+        def __init__(self, handle: Any, settings: Settings) -> None:  # noqa: ANN401
+            self._handle = handle
+            self._settings = settings
+
+        def __serve_build_asgi_app__(self) -> Any:  # noqa: ANN401 - Ray's own name
+            from .app import Service, create_app
+
+            return create_app(Service(RayBackend(self._handle), self._settings))
+
+    return Front
+
+
+@contextlib.contextmanager
+def running_replicas(settings: Settings, address: str | None) -> Generator[Backend]:
+    """Deploy the replicas and stop them at the end; without an address, on a Ray of their own.
+
+    Raises:
+        ValueError: they do not start; the text is the first replica's reason.
+        ConnectionError: no Ray cluster at ``address``.
+        MissingDependencyError: Ray Serve is not installed.
+    """
+    # Before the import: Ray reports its use to its makers unless told not to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray = require("ray", extra="serve")
+    serve = require("ray.serve", extra="serve")
+    cores = {} if address else {"num_cpus": settings.most_replicas * settings.threads}
+    ray.init(
+        address=address or "local",
+        include_dashboard=None if address else False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        **cores,
+    )
+    try:
+        quiet = {"log_level": "ERROR"}  # its steps are not ours to tell
+        serve.start(proxy_location="Disabled", logging_config=quiet)
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        try:
+            handle = serve.run(replicas_of(settings), name=NAME, route_prefix=None)
+        except RuntimeError as error:
+            raise ValueError(f"the replicas did not start ({_reason()})") from error
+        yield RayBackend(handle)
+    finally:
+        with contextlib.suppress(Exception):
+            serve.delete(NAME)
+            if not address:
+                serve.shutdown()
+        ray.shutdown()
+
+
+def _is_running() -> bool:
+    application = _status()
+    return application is not None and application.status == "RUNNING"
+
+
+def _status() -> Any:  # noqa: ANN401 - Ray Serve's status class
+    serve = require("ray.serve", extra="serve")
+    return serve.status().applications.get(NAME)
+
+
+def _reason() -> str:
+    """Why replicas do not start: the last line of what Ray reports."""
+    application = _status()
+    if application is None:
+        return "no reason was given"
+    texts = [d.message for d in application.deployments.values() if d.message]
+    lines = [line.strip() for text in texts for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else str(application.message) or "no reason was given"
