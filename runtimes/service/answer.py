@@ -42,21 +42,11 @@ def format_of_bytes(data: bytes) -> str | None:
 class Worker:
     """An open runner that answers from several threads at once; one of them infers at a time."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Open the artifact, and infer once, so that the first picture is as fast as the rest.
-
-        Raises:
-            FileNotFoundError, ValueError, MissingDependencyError: as `open_runner`.
-        """
+    def __init__(self, settings: Settings, runner: Runner) -> None:
+        """Take over an open runner."""
         self._settings = settings
         self._lock = threading.Lock()
-        self.runner = open_runner(
-            settings.artifact, threads=settings.threads, device=settings.device
-        )
-        multiple = self.runner.manifest.size_multiple
-        smallest = max(self.runner.manifest.smallest_side or 0, 2 * multiple)
-        height, width = self.runner.size or (smallest, smallest)
-        self.runner.infer(np.zeros((1, 3, height, width), np.float32))
+        self.runner = runner
 
     def answer(
         self, data: bytes, ask: Ask, abandoned: Callable[[], bool] = lambda: False
@@ -115,6 +105,20 @@ class Worker:
         """Release the runner once nothing infers."""
         with self._lock:
             self.runner.close()
+
+
+def open_worker(settings: Settings) -> Worker:
+    """Open the artifact, and infer once, so that the first picture is as fast as the rest.
+
+    Raises:
+        FileNotFoundError, ValueError, MissingDependencyError: as `open_runner`.
+    """
+    runner = open_runner(settings.artifact, threads=settings.threads, device=settings.device)
+    multiple = runner.manifest.size_multiple
+    smallest = max(runner.manifest.smallest_side or 0, 2 * multiple)
+    height, width = runner.size or (smallest, smallest)
+    runner.infer(np.zeros((1, 3, height, width), np.float32))
+    return Worker(settings, runner)
 
 
 def _of_picture(error: PictureError) -> str:

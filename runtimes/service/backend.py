@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from .answer import AbandonedError, Worker
+from .answer import AbandonedError, open_worker
 from .settings import Answer, Ask, Refusal, Settings
 
 
@@ -49,7 +49,7 @@ class Replica:
         Raises:
             FileNotFoundError, ValueError, MissingDependencyError: as `open_runner`.
         """
-        self._worker = Worker(settings)
+        self._worker = open_worker(settings)
         self._pool = ThreadPoolExecutor(settings.at_once, thread_name_prefix="picture")
 
     async def deblur(self, data: bytes, ask: Ask, within_s: float) -> Answer | Refusal:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 from collections.abc import Generator
 from typing import Any
 
+from ..command_line.console import one_line
 from ..optional import require
+from ..sdk_errors import suppress_output
 from .backend import Backend, Replica
 from .settings import Answer, Ask, Refusal, Settings
 
 NAME = "deblur"  # of the Serve application
 _TRIES = 3
-_STARTUP_S = 300.0
 _READY_AGE_S = 1.0  # how old the answer to "is a replica running?" may be
 
 
@@ -142,28 +142,37 @@ def running_replicas(settings: Settings, address: str | None) -> Generator[Backe
     ray = require("ray", extra="serve")
     serve = require("ray.serve", extra="serve")
     cores = {} if address else {"num_cpus": settings.most_replicas * settings.threads}
-    ray.init(
-        address=address or "local",
-        include_dashboard=None if address else False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        **cores,
-    )
     try:
-        quiet = {"log_level": "ERROR"}  # its steps are not ours to tell
-        serve.start(proxy_location="Disabled", logging_config=quiet)
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)
-        try:
-            handle = serve.run(replicas_of(settings), name=NAME, route_prefix=None)
-        except RuntimeError as error:
-            raise ValueError(f"the replicas did not start ({_reason()})") from error
+        ray.init(
+            address=address or "local",
+            include_dashboard=None if address else False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            **cores,
+        )
+    except Exception as error:  # it raises bare ones, for a slow machine too
+        ray.shutdown()
+        raise ConnectionError(f"Ray did not start ({one_line(error)}); try again") from error
+    try:
+        with suppress_output():  # Ray Serve tells its steps
+            serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR"})
+            handle = _run(settings)
         yield RayBackend(handle)
     finally:
-        with contextlib.suppress(Exception):
+        with suppress_output(), contextlib.suppress(Exception):
             serve.delete(NAME)
             if not address:
                 serve.shutdown()
         ray.shutdown()
+
+
+def _run(settings: Settings) -> Any:  # noqa: ANN401 - a DeploymentHandle
+    """Deploy, and wait until all replicas have the artifact open."""
+    serve = require("ray.serve", extra="serve")
+    try:
+        return serve.run(replicas_of(settings), name=NAME, route_prefix=None)
+    except RuntimeError as error:
+        raise ValueError(f"the replicas did not start ({_reason()})") from error
 
 
 def _is_running() -> bool:
