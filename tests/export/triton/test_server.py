@@ -27,7 +27,7 @@ from tests.runtimes.service.support import encoded
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 SAMPLES = ROOT / "benchmarks" / "samples" / "blurry"
-PACKAGES = ("nvidia-pytriton==0.7.0", "tritonclient[grpc,http]>=2.50", f"{ROOT}[onnxruntime]")
+PACKAGES = ("nvidia-pytriton==0.7.0", "tritonclient[grpc,http]>=2.50")
 SCRIPT = Path(in_server_env.__file__)
 READY_S = 120
 
@@ -39,8 +39,9 @@ def environment(tmp_path_factory):
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     uv = shutil.which("uv", path=Path(sys.executable).parent) or shutil.which("uv")
     assert uv, "uv is not installed"
-    command = [uv, "pip", "install", "--quiet", "--python", f"{folder}/bin/python", *PACKAGES]
-    subprocess.run(command, check=True)
+    install = [uv, "pip", "install", "--quiet", "--python", f"{folder}/bin/python"]
+    # Editable: building a wheel would leave a folder in the checkout.
+    subprocess.run([*install, *PACKAGES, "--editable", f"{ROOT}[onnxruntime]"], check=True)
     return folder
 
 
