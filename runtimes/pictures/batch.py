@@ -18,7 +18,7 @@ from ..files import replacing_all
 from ..sdk_errors import translate_sdk_error
 from .jobs import Job
 from .metadata import Picture
-from .read import picture_from, read_bytes
+from .read import MAX_PIXELS, picture_from, read_bytes
 from .sources import Failure
 from .tiling import Infer, TilingOptions
 from .write import encode_picture, lost_in_format
@@ -199,6 +199,8 @@ def deblur_encoded(
     target: Path,
     side_by_side_target: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    infer: Infer | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Sharp:
     """Deblur one encoded picture. Every road to an output goes through here, so all agree.
 
@@ -210,34 +212,36 @@ def deblur_encoded(
         target: The output's name, whose ending decides its format; nothing is written.
         side_by_side_target: The same for the before-and-after picture; None for none.
         progress: Called with (tiles done, tiles in all).
+        infer: What infers a tile instead of the runner's own.
+        max_pixels: As for `picture_from`.
 
     Raises:
         ValueError: it cannot be decoded, does not fit the artifact, or the format cannot hold it.
     """
     clock = time.perf_counter
     begin = clock()
-    picture = picture_from(data, name)
+    picture = picture_from(data, name, max_pixels)
     decoded = clock()
-    infer = _Stopwatch(runner.infer)
-    pixels = runner.deblur(picture.pixels, settings.options, progress, infer)
+    timed = _Stopwatch(infer or runner.infer)
+    pixels = runner.deblur(picture.pixels, settings.options, progress, timed)
     deblurred = clock()
     result = dataclasses.replace(picture, pixels=pixels)
     encoded = [encode_picture(result, target, settings.quality)]
     if side_by_side_target is not None:
         encoded.append(encode_picture(side_by_side(picture, result), side_by_side_target))
     done = clock()
-    infer_ms = infer.seconds * 1e3
+    infer_ms = timed.seconds * 1e3
     return Sharp(
         encoded=tuple(encoded),
         height=pixels.shape[0],
         width=pixels.shape[1],
         bits=picture.bits,
-        tiles=infer.calls,
+        tiles=timed.calls,
         decode_ms=(decoded - begin) * 1e3,
         convert_ms=(deblurred - decoded) * 1e3 - infer_ms,
         infer_ms=None if runner.emulated else infer_ms,
         encode_ms=(done - deblurred) * 1e3,
-        remarks=_remarks(picture, target, runner, infer.calls),
+        remarks=_remarks(picture, target, runner, timed.calls),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -11,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ..base import Runner
+from ..pictures.batch import Settings as BatchSettings
+from ..pictures.batch import deblur_encoded
 from ..pictures.decode import PictureError, TooManyPixelsError
-from ..pictures.read import decode_picture
-from ..pictures.write import encode_picture
 from ..registry import open_runner
 from .settings import ENDINGS, MEDIA_TYPES, Answer, Ask, Refusal, Settings
 
@@ -21,7 +20,7 @@ from .settings import ENDINGS, MEDIA_TYPES, Answer, Ask, Refusal, Settings
 # long as the whole picture; encoders write about ten. libjpeg's own tools have the same guard.
 MOST_SCANS = 100
 _START_OF_SCAN = b"\xff\xda"
-_NAME = Path("picture")  # what messages call it
+_NAME = "picture"  # what messages call it
 
 
 class AbandonedError(RuntimeError):
@@ -71,32 +70,35 @@ class Worker:
         if kind == "JPEG" and data.count(_START_OF_SCAN) > MOST_SCANS:
             return Refusal(422, f"a JPEG with more than {MOST_SCANS} scans; save it again")
         begin = time.perf_counter()
+        wanted = ask.format or kind
+        settings = self._settings
+        infer = _Infer(self.runner, self._lock, abandoned)
         try:
-            picture = decode_picture(data, _NAME, self._settings.limits.pixels)
+            sharp = deblur_encoded(
+                self.runner,
+                data,
+                BatchSettings(settings.options, ask.quality or settings.quality),
+                name=_NAME,
+                target=Path(_NAME + ENDINGS[wanted]),
+                infer=infer,
+                max_pixels=settings.limits.pixels,
+            )
         except TooManyPixelsError:
-            megapixels = self._settings.limits.pixels / 1e6
+            megapixels = settings.limits.pixels / 1e6
             return Refusal(413, f"the picture has more than {megapixels:g} megapixels")
         except PictureError as error:
             return Refusal(422, _of_picture(error))
-        decoded = time.perf_counter()
-        infer = _Infer(self.runner, self._lock, abandoned)
-        sharp = self.runner.deblur(picture.pixels, self._settings.options, infer=infer)
-        wanted = ask.format or picture.format
-        try:
-            body = encode_picture(
-                dataclasses.replace(picture, pixels=sharp),
-                _NAME.with_suffix(ENDINGS[wanted]),
-                ask.quality or self._settings.quality,
-            )
-        except ValueError as error:  # what the format cannot hold: transparency, long sides
-            return Refusal(422, str(error))
+        except ValueError as error:
+            if infer.failed:
+                raise
+            return Refusal(422, str(error))  # what the format cannot hold
         return Answer(
-            body=body,
+            body=sharp.encoded[0],
             media_type=MEDIA_TYPES[wanted],
-            height=sharp.shape[0],
-            width=sharp.shape[1],
-            tiles=infer.calls,
-            decode_s=decoded - begin,
+            height=sharp.height,
+            width=sharp.width,
+            tiles=sharp.tiles,
+            decode_s=sharp.decode_ms / 1e3,
             infer_s=infer.seconds,
             total_s=time.perf_counter() - begin - infer.waited_s,
         )
@@ -129,15 +131,15 @@ def _of_picture(error: PictureError) -> str:
 
 
 class _Infer:
-    """`Runner.infer` for one picture among several threads; counts and times its calls."""
+    """`Runner.infer` for one picture among several threads; times its calls."""
 
     def __init__(self, runner: Runner, lock: threading.Lock, abandoned: Callable[[], bool]) -> None:
         self._runner = runner
         self._lock = lock
         self._abandoned = abandoned
-        self.calls = 0
         self.seconds = 0.0
         self.waited_s = 0.0
+        self.failed = False  # whether the last call raised, which is no fault of the picture
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         asked = time.perf_counter()
@@ -145,11 +147,12 @@ class _Infer:
             if self._abandoned():
                 raise AbandonedError
             begin = time.perf_counter()
+            self.failed = True
             result = self._runner.infer(image)
+            self.failed = False
             if self._runner.reuses_output:
                 result = result.copy()  # before another picture's tile is written into it
         end = time.perf_counter()
-        self.calls += 1
         self.waited_s += begin - asked
         self.seconds += end - begin
         return result

@@ -18,6 +18,11 @@ NAME = "deblur"  # of the Serve application
 _TRIES = 3
 _READY_AGE_S = 1.0  # how old the answer to "is a replica running?" may be
 
+# Ray reports its use to its makers unless told not to.
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
+# Workers of a Ray of our own run as `deblur-run` does: Ray's default is almost the lowest priority.
+_LOCAL = {"RAY_worker_niceness": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+
 
 class RayBackend:
     """Asks replicas through a Ray Serve handle; a picture whose replica died goes to another."""
@@ -137,8 +142,8 @@ def running_replicas(settings: Settings, address: str | None) -> Generator[Backe
         ConnectionError: no Ray cluster at ``address``.
         MissingDependencyError: Ray Serve is not installed.
     """
-    # Before the import: Ray reports its use to its makers unless told not to.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in {**_QUIET, **({} if address else _LOCAL)}.items():
+        os.environ.setdefault(name, value)  # before the import, which reads them
     ray = require("ray", extra="serve")
     serve = require("ray.serve", extra="serve")
     cores = {} if address else {"num_cpus": settings.most_replicas * settings.threads}

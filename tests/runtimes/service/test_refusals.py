@@ -132,7 +132,7 @@ def test_a_fault_of_ours_shows_nothing(port, monkeypatch, capfd):
     def fails(*_, **__):
         raise KeyError("/home/somebody/secret.py")
 
-    monkeypatch.setattr(answer, "decode_picture", fails)
+    monkeypatch.setattr(answer, "deblur_encoded", fails)
     status, detail = refused(deblur(port, encoded()))
     assert (status, detail) == (500, "the service failed; its log says why")
     monkeypatch.undo()
