@@ -61,6 +61,9 @@ HEAVY = {
     "fsspec",
     "pyarrow",
     "simpy",
+    "starlette",
+    "uvicorn",
+    "prometheus_client",
 }
 
 

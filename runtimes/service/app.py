@@ -50,7 +50,9 @@ class Service:
         self.draining = False
         self.inside = 0
         self.uploads = 0
-        self.metrics = Metrics(lambda: self.inside, lambda: self.uploads)
+        self.metrics = Metrics(
+            lambda: self.inside, lambda: self.uploads, lambda: self.backend.replicas
+        )
         self._mean_s = 1.0  # of a picture's work, recent ones counting most
 
     async def deblur(self, request: Request) -> Response:
@@ -130,6 +132,7 @@ class Service:
 
     async def measured(self, _request: Request) -> Response:
         """``GET /metrics``."""
+        await self.backend.ready()  # which counts the replicas
         return _response(self.metrics.text(), self.metrics.content_type)
 
     async def described(self, _request: Request) -> Response:

@@ -13,7 +13,12 @@ from .settings import Answer, Ask, Refusal, Settings
 
 
 class Backend(Protocol):
-    """What the HTTP application asks for pictures."""
+    """What the HTTP application asks for pictures.
+
+    ``replicas`` is how many answered when `ready` was last asked.
+    """
+
+    replicas: int
 
     async def deblur(self, data: bytes, ask: Ask, within_s: float) -> Answer | Refusal:
         """Answer one picture.
@@ -42,6 +47,8 @@ class Backend(Protocol):
 
 class Replica:
     """A worker behind a pool of threads, as a `Backend`; also what Ray Serve runs N times."""
+
+    replicas = 1
 
     def __init__(self, settings: Settings) -> None:
         """Open the artifact.

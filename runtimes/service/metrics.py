@@ -13,7 +13,12 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 class Metrics:
     """Counters of one application, in a registry of their own: no numbers of other libraries."""
 
-    def __init__(self, inside: Callable[[], int], uploads: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        inside: Callable[[], int],
+        uploads: Callable[[], int],
+        replicas: Callable[[], int],
+    ) -> None:
         """``inside`` counts the pictures accepted and not answered, ``uploads`` open bodies."""
         prometheus = require("prometheus_client", extra="serve")
         self._registry = registry = prometheus.CollectorRegistry()
@@ -40,6 +45,7 @@ class Metrics:
         for name, text, count in (
             ("deblur_pictures_inside", "Pictures accepted and not answered yet.", inside),
             ("deblur_uploads", "Bodies that are arriving.", uploads),
+            ("deblur_replicas", "Replicas that have the artifact open.", replicas),
         ):
             prometheus.Gauge(name, text, registry=registry).set_function(count)
 

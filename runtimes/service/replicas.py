@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Generator
 from typing import Any
@@ -15,22 +16,25 @@ from .backend import Backend, Replica
 from .settings import Answer, Ask, Refusal, Settings
 
 NAME = "deblur"  # of the Serve application
+_REPLICA = "Replica"  # of their deployment
 _TRIES = 3
 _READY_AGE_S = 1.0  # how old the answer to "is a replica running?" may be
 
 # Ray reports its use to its makers unless told not to.
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 # Workers of a Ray of our own run as `deblur-run` does: Ray's default is almost the lowest priority.
-_LOCAL = {"RAY_worker_niceness": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+_LOCAL = {"RAY_worker_niceness": "0"}
 
 
 class RayBackend:
     """Asks replicas through a Ray Serve handle; a picture whose replica died goes to another."""
 
-    def __init__(self, handle: Any) -> None:  # noqa: ANN401 - a DeploymentHandle
+    def __init__(self, handle: Any, name: str = NAME) -> None:  # noqa: ANN401 - a DeploymentHandle
+        """``name`` is that of the Serve application which the replicas belong to."""
         self._handle = handle
+        self._name = name
         self._checked_at = -1e9
-        self._is_ready = False
+        self.replicas = 0
 
     async def deblur(self, data: bytes, ask: Ask, within_s: float) -> Answer | Refusal:
         """See `Backend`."""
@@ -53,8 +57,8 @@ class RayBackend:
         now = asyncio.get_running_loop().time()
         if now - self._checked_at > _READY_AGE_S:
             self._checked_at = now
-            self._is_ready = await asyncio.to_thread(_is_running)
-        return self._is_ready
+            self.replicas = await asyncio.to_thread(_running, self._name)
+        return self.replicas > 0
 
     async def manifest(self) -> dict[str, Any]:
         """See `Backend`."""
@@ -80,7 +84,7 @@ def replicas_of(settings: Settings) -> Any:  # noqa: ANN401 - Ray Serve's applic
             }
         }
     return deployment.options(
-        name="Replica",
+        name=_REPLICA,
         **scaling,
         max_ongoing_requests=settings.at_once,
         # Waiting is bounded in front of the handle, where a refusal can be a 429.
@@ -128,7 +132,8 @@ def _front_class() -> type:
         def __serve_build_asgi_app__(self) -> Any:  # noqa: ANN401 - Ray's own name
             from .app import Service, create_app
 
-            return create_app(Service(RayBackend(self._handle), self._settings))
+            name = require("ray.serve", extra="serve").get_replica_context().app_name
+            return create_app(Service(RayBackend(self._handle, name), self._settings))
 
     return Front
 
@@ -162,6 +167,7 @@ def running_replicas(settings: Settings, address: str | None) -> Generator[Backe
         with suppress_output():  # Ray Serve tells its steps
             serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR"})
             handle = _run(settings)
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
         yield RayBackend(handle)
     finally:
         with suppress_output(), contextlib.suppress(Exception):
@@ -180,19 +186,23 @@ def _run(settings: Settings) -> Any:  # noqa: ANN401 - a DeploymentHandle
         raise ValueError(f"the replicas did not start ({_reason()})") from error
 
 
-def _is_running() -> bool:
-    application = _status()
-    return application is not None and application.status == "RUNNING"
+def _running(name: str) -> int:
+    """How many replicas have the artifact open; 0 while the application is not up."""
+    application = _status(name)
+    if application is None or application.status not in ("RUNNING", "DEPLOYING"):
+        return 0
+    states = application.deployments[_REPLICA].replica_states
+    return int(states.get("RUNNING", 0))
 
 
-def _status() -> Any:  # noqa: ANN401 - Ray Serve's status class
+def _status(name: str) -> Any:  # noqa: ANN401 - Ray Serve's status class
     serve = require("ray.serve", extra="serve")
-    return serve.status().applications.get(NAME)
+    return serve.status().applications.get(name)
 
 
 def _reason() -> str:
     """Why replicas do not start: the last line of what Ray reports."""
-    application = _status()
+    application = _status(NAME)
     if application is None:
         return "no reason was given"
     texts = [d.message for d in application.deployments.values() if d.message]

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -151,3 +152,51 @@ def test_sigterm_answers_everything_that_was_accepted(service):
     assert set(load.statuses) == {200}
     assert service.process.wait(120) == 0
     assert "Traceback" not in service.process.stderr.read()
+
+
+IN_RAY = """
+import os, sys
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+import ray
+from ray import serve
+from edgedeblur.runtimes.service.replicas import application
+ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[2])})
+serve.run(application({"artifact": sys.argv[1], "threads": 1, "limits": {"body_bytes": 1 << 20}}))
+print("up", flush=True)
+sys.stdin.read()
+serve.shutdown()
+ray.shutdown()
+"""
+
+
+@pytest.fixture
+def in_ray(artifact):
+    """The port of Ray's own HTTP proxy over the application that a cluster deploys."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_RAY, str(artifact), str(port)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    watchdog = threading.Timer(START_S, process.kill)
+    watchdog.start()
+    line = process.stdout.readline()
+    while line and line != "up\n":
+        line = process.stdout.readline()
+    watchdog.cancel()
+    if not line:
+        raise AssertionError(process.communicate()[1])
+    yield port
+    process.communicate("", timeout=120)
+
+
+def test_the_same_application_behind_rays_own_proxy(in_ray, artifact, tmp_path):
+    argv = [str(artifact), str(SAMPLES / "cat.png"), "-o", f"{tmp_path}/", "--threads", "1"]
+    assert run_cli.main(argv) == 0
+    status, _, body = deblur(in_ray, (SAMPLES / "cat.png").read_bytes())
+    assert (status, body) == (200, (tmp_path / "cat.png").read_bytes())
+    assert refused(deblur(in_ray, b"hello"))[0] == 415
+    assert refused(deblur(in_ray, bytes(2 << 20)))[0] == 413
+    assert ask(in_ray, path="/readyz")[0] == 200
+    assert ask(in_ray, path="/docs")[0] == 200
