@@ -41,6 +41,7 @@ def opener(kind=Inverter, norm="frozen"):
         described = manifest(norm)
         described.to_dict = lambda: {
             "target": "onnx-fp32",
+            "sha256": "2" * 64,
             "checkpoint": {"source": "/home/somebody/secret/best.safetensors", "sha256": "0" * 64},
             "digest": "1" * 64,
         }

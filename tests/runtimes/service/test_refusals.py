@@ -145,6 +145,7 @@ def test_the_manifest_has_no_folders_and_no_digest(port):
     assert status == 200
     assert json.loads(body) == {
         "target": "onnx-fp32",
+        "sha256": "2" * 64,
         "checkpoint": {"source": "best.safetensors", "sha256": "0" * 64},
     }
 
