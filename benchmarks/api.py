@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..runtimes.machine import usable_cores
@@ -11,7 +11,7 @@ from .bench import run_bench
 from .environment import describe_machine
 from .plan import Request
 from .quality.data import load_data
-from .result import BenchResult, Conditions, DataSet
+from .result import BenchResult, Conditions, DataSet, Row
 
 SIZE = (736, 1280)  # 720p, padded
 
@@ -77,8 +77,12 @@ def measure(
     return measured(request, found)
 
 
-def measured(request: Request, data: DataSet) -> BenchResult:
-    """The result of a request, with machine and date.
+def measured(
+    request: Request,
+    data: DataSet,
+    run: Callable[[Request], tuple[Row, ...]] = run_bench,
+) -> BenchResult:
+    """The result of a request, with machine and date; ``run`` is what measures its rows.
 
     Raises:
         FileNotFoundError, ValueError: see `run_bench`.
@@ -87,6 +91,6 @@ def measured(request: Request, data: DataSet) -> BenchResult:
         conditions=request.conditions,
         data=data,
         environment=describe_machine(),
-        rows=run_bench(request),
+        rows=run(request),
         measured_on=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     )

@@ -6,6 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
+from ..runtimes.archive.arguments import add_ray_option
 from ..runtimes.command_line.common_options import Group, add_common_options
 from ..runtimes.command_line.console import MAX_SIDE
 
@@ -24,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_what(parser.add_argument_group("what to measure"))
     _add_data(parser.add_argument_group("on which pictures"))
     _add_how(parser.add_argument_group("how"))
+    _add_ray(parser.add_argument_group("on a cluster"))
     _add_output(parser.add_argument_group("results"))
     return parser
 
@@ -97,6 +99,17 @@ def _add_data(group: Group) -> None:
         help="blurry side of GOPRO_Large (default: blur, which the paper evaluates)",
     )
     add("--limit", type=_positive, metavar="N", help="use only the first N pairs")
+
+
+def _add_ray(group: Group) -> None:
+    add_ray_option(
+        group,
+        "score the data set in shards on the Ray cluster at HOST:PORT or 'auto', or, without an "
+        "address, on a local Ray: the same figures as without, and no latency",
+    )
+    group.add_argument(
+        "--shard", type=_positive, metavar="N", help="pictures a task, with --ray (default: 16)"
+    )
 
 
 def _add_output(group: Group) -> None:

@@ -26,19 +26,24 @@ def run_bench(request: Request) -> tuple[Row, ...]:
         ValueError: no engines or no pictures, or an unknown baseline.
         FileNotFoundError: a file of ``--checkpoint`` does not exist.
     """
-    if not request.engines or not request.pictures:
-        raise ValueError("nothing to measure: give at least one --engine, and data with pairs")
-    for path in request.checkpoints:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such checkpoint; check --checkpoint")
+    checked(request)
     with tempfile.TemporaryDirectory(prefix="edgedeblur-stock-") as folder:
         engines = read_engines(request)
         entries = engine_entries(request, engines)
         entries = [*baseline_entries(request, engines, entries, Path(folder)), *entries]
         rows = _timing_pass(request, entries)
         if request.quality:
-            rows = _quality_pass(request, entries, rows)
+            rows = quality_pass(request, entries, rows)
     return with_ratios(rows)
+
+
+def checked(request: Request) -> None:
+    """Refuse a request that cannot be measured; see `run_bench`."""
+    if not request.engines or not request.pictures:
+        raise ValueError("nothing to measure: give at least one --engine, and data with pairs")
+    for path in request.checkpoints:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such checkpoint; check --checkpoint")
 
 
 def _timing_pass(request: Request, entries: Sequence[Entry]) -> list[Row]:
@@ -54,7 +59,7 @@ def _timing_pass(request: Request, entries: Sequence[Entry]) -> list[Row]:
     return rows
 
 
-def _quality_pass(request: Request, entries: Sequence[Entry], rows: Sequence[Row]) -> list[Row]:
+def quality_pass(request: Request, entries: Sequence[Entry], rows: Sequence[Row]) -> list[Row]:
     """Quality, grouped by reference, so that the disk holds one reference's outputs at a time."""
     rows = list(rows)
     for key in dict.fromkeys(entry.key for entry in entries):

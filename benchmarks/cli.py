@@ -28,6 +28,10 @@ def work(arguments: argparse.Namespace) -> int:
     from ..runtimes.files import check_writable
     from .report.registry import formats
 
+    if arguments.ray is not None:
+        _check_ray(arguments)
+    elif arguments.shard is not None:
+        build_parser().error("--shard needs --ray")
     # Checked before hours of measuring, not after.
     formats()
     if arguments.json not in (None, "-"):
@@ -141,12 +145,38 @@ def measure(arguments: argparse.Namespace, pictures_folder: Path | None) -> Benc
         checkpoints=tuple(arguments.checkpoint),
         conditions=conditions,
         pictures=pictures,
-        latency=not arguments.no_latency,
+        latency=not arguments.no_latency and arguments.ray is None,
         quality=not arguments.no_quality and not arguments.sizes,
         baselines=tuple(dict.fromkeys(arguments.baseline)),
         pictures_folder=pictures_folder,
     )
-    return measured(request, data)
+    if arguments.ray is None:
+        return measured(request, data)
+    from .workers.ray_bench import SHARD_PICTURES, run_bench_on_ray
+
+    size = arguments.shard or SHARD_PICTURES
+    return measured(request, data, lambda asked: run_bench_on_ray(asked, arguments.ray, size))
+
+
+def _check_ray(arguments: argparse.Namespace) -> None:
+    """Refuse what ``--ray`` cannot do, with exit code 2; say that it measures no latency."""
+    refused = {
+        "--import": arguments.imports,
+        "--profile": arguments.profile,
+        "--temporal": arguments.temporal,
+        "--estimate": arguments.estimate,
+        "--baseline": arguments.baseline,
+        "--sizes": arguments.sizes,
+        "--no-quality": arguments.no_quality,
+        "--report": arguments.report,
+    }
+    for option, given in refused.items():
+        if given:
+            build_parser().error(f"--ray scores pictures, and nothing else: leave out {option}")
+    if not arguments.no_latency:
+        sys.stderr.write(
+            "deblur-bench: no latency is measured with --ray, since workers share machines\n"
+        )
 
 
 def _check_usage(arguments: argparse.Namespace) -> None:

@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_where(parser.add_argument_group("where to"))
     _add_rewrites(parser.add_argument_group("rewrites and tuning"))
     _add_int8(parser.add_argument_group("int8 targets"))
+    _add_triton(parser.add_argument_group("Triton Inference Server"))
     add_format_options(parser)
     _add_instead(parser.add_argument_group("instead of exporting"))
     return parser
@@ -160,6 +161,37 @@ def _add_int8(group: Group) -> None:
         default=0.1,
         metavar="DB",
         help="largest loss of PSNR against sharp pictures (default: 0.1)",
+    )
+
+
+def _add_triton(group: Group) -> None:
+    add = group.add_argument
+    add(
+        "--triton",
+        type=Path,
+        metavar="DIR",
+        help="also write the artifact into this model repository: its network, and a model that "
+        "takes pictures of any size",
+    )
+    add(
+        "--triton-batch",
+        type=_count,
+        default=4,
+        metavar="N",
+        help="most tiles of one batch, for ONNX and OpenVINO; 1 for none (default: %(default)s)",
+    )
+    add(
+        "--triton-instances",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="copies of each model on a device (default: %(default)s)",
+    )
+    add(
+        "--triton-python",
+        action="store_true",
+        help="infer in Triton's Python backend with a runner of this package, for servers without "
+        "the format's own backend; formats that Triton does not know always do",
     )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..models.network.registry import backbone_names, get_network
 from ..runtimes.command_line.console import DONE, console, print_json, progress_bar, run_command
 from .arguments import build_parser
-from .batch import Job, export_batch, report
+from .batch import Job, LogStep, export_batch, report
 from .build import (
     DEFAULT_SIZE,
     Settings,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ..models.network.network import Network
     from ..runtimes.artifact import Manifest
 
+    Build = Callable[[Job, LogStep], Manifest]
+
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
@@ -45,6 +47,8 @@ def work(arguments: argparse.Namespace) -> int:
         build_parser().error("--target is required (deblur-export --list shows them)")
     if arguments.backbone is None and arguments.checkpoint is None:
         build_parser().error("--backbone is required unless --checkpoint FILE tells it")
+    if arguments.triton is None and arguments.triton_python:
+        build_parser().error("--triton-python goes with --triton DIR")
     if arguments.tune and arguments.dynamic:
         build_parser().error("--tune times one size; leave out --dynamic")
     chosen: list[Target] = list(dict.fromkeys(arguments.target))
@@ -144,7 +148,7 @@ def export(
     if norm != checkpoint.norm:
         sys.stderr.write(f"deblur-export: warning: {norm_warning(norm, checkpoint.norm)}\n")
     settings = _settings(arguments, threads)
-    build = job_builder(checkpoint, settings)
+    build = _with_triton(job_builder(checkpoint, settings), arguments)
     if len(jobs) > 1:
         with console(stderr=True).status("starting") as status:
             outcomes = export_batch(jobs, build, status.update)
@@ -167,6 +171,30 @@ def export(
         notes = export_notes(jobs[0], manifest, checkpoint, settings)
         print_summary(jobs[0].output, manifest, notes)
     return DONE
+
+
+def _with_triton(build: Build, arguments: argparse.Namespace) -> Build:
+    """``build``, and what ``--triton`` writes of its artifact."""
+    if arguments.triton is None:
+        return build
+    from .triton.configs import TritonOptions
+    from .triton.repository import write_models
+
+    options = TritonOptions(
+        repository=arguments.triton,
+        batch=arguments.triton_batch,
+        instances=arguments.triton_instances,
+        python=arguments.triton_python,
+        threads=arguments.threads or 1,
+    )
+
+    def build_both(job: Job, log: LogStep) -> Manifest:
+        manifest = build(job, log)
+        log(f"writing it into {options.repository}")
+        write_models(job.output, manifest, options, force=arguments.force)
+        return manifest
+
+    return build_both
 
 
 def _settings(arguments: argparse.Namespace, threads: int) -> Settings:

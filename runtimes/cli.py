@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .archive.arguments import add_archive_options, given_without_ray
 from .command_line.common_options import Group, add_common_options
 from .command_line.console import (
     DONE,
@@ -20,11 +20,11 @@ from .command_line.console import (
     progress_bar,
     run_command,
 )
+from .command_line.picture_options import add_tiling_options, count, quality
 from .pictures.batch import Done, Settings, run_jobs
 from .pictures.jobs import Job, check_jobs, plan_jobs
 from .pictures.leftovers import remove_leftovers
 from .pictures.sources import Failure, find_sources
-from .pictures.tile_plan import DEFAULT_OVERLAP_PX, EDGE, FULL_OVERLAP, PROTOCOLS
 from .pictures.tiling import TilingOptions
 from .pictures.write import WRITABLE
 from .registry import check_artifact, open_runner
@@ -62,8 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_reading(parser.add_argument_group("which pictures"))
     _add_writing(parser.add_argument_group("where to, and how"))
     _add_running(parser.add_argument_group("runtime"))
-    _add_tiling(parser.add_argument_group("borders and tiles"))
+    add_tiling_options(parser.add_argument_group("borders and tiles"))
     add_clip_options(parser.add_argument_group("clips and image sequences"))
+    add_archive_options(parser.add_argument_group("archives: many workers, by Ray"))
     return parser
 
 
@@ -88,7 +89,7 @@ def _add_writing(group: Group) -> None:
     add("--format", choices=FORMATS, help="write this format (default: each input's own)")
     add(
         "--quality",
-        type=_quality,
+        type=quality,
         default=95,
         metavar="N",
         help="1 to 100, for JPEG and WebP (default: %(default)s)",
@@ -110,7 +111,7 @@ def _add_writing(group: Group) -> None:
 
 def _add_running(group: Group) -> None:
     add = group.add_argument
-    add("--threads", type=_count, default=0, metavar="N", help="CPU threads (default: all)")
+    add("--threads", type=count, default=0, metavar="N", help="CPU threads (default: all)")
     add(
         "--device",
         choices=("cpu", "cuda"),
@@ -122,7 +123,17 @@ def _add_running(group: Group) -> None:
 
 def work(arguments: argparse.Namespace) -> int:
     """Run the parsed command."""
-    if is_clip_run(arguments, build_parser()):
+    parser = build_parser()
+    clip = is_clip_run(arguments, parser)
+    if needs_ray := given_without_ray(arguments):
+        parser.error(f"{needs_ray} needs --ray")
+    if arguments.ray is not None:
+        if clip or arguments.side_by_side:
+            parser.error("--ray is for pictures: it takes no clip, nor --side-by-side")
+        from .archive.command import run_archive
+
+        return run_archive(arguments)
+    if clip:
         from .video.command import run_clip
 
         return run_clip(arguments)
@@ -201,31 +212,6 @@ def _json_body(
     }
 
 
-def _add_tiling(group: Group) -> None:
-    add = group.add_argument
-    add(
-        "--protocol",
-        choices=PROTOCOLS,
-        default=EDGE,
-        help="edge: reflect at the border and round; paper: pad and truncate as the reference "
-        "code does, to compare with published numbers (default: edge)",
-    )
-    add(
-        "--tile",
-        type=_size,
-        metavar="HxW",
-        help="cut pictures into tiles of this height and width, multiples of 32 (default: whole "
-        "up to 2 megapixels; artifacts of fixed size use theirs)",
-    )
-    add(
-        "--overlap",
-        type=_overlap,
-        metavar="N|full",
-        help="pixels that neighbouring tiles share; full: as far as the network sees, which makes "
-        f"tiles exact for frozen norms (default: {DEFAULT_OVERLAP_PX})",
-    )
-
-
 def _print_done(done: Done) -> None:
     tiles = f" in {done.tiles} tiles" if done.tiles > 1 else ""
     # The time of an emulation would be mistaken for the device's.
@@ -257,27 +243,3 @@ def _print_failures(failures: Sequence[Failure], jobs: int) -> None:
         lines = [f"deblur-run: error: {len(failures)} of {jobs} pictures failed"]
         lines += [f"  {failure}" for failure in failures]
     sys.stderr.write("\n".join(lines) + "\n")
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,6})[xX](\d{1,6})", text.strip())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HEIGHTxWIDTH, for example 736x1280")
-    return int(match[1]), int(match[2])
-
-
-def _overlap(text: str) -> int:
-    return FULL_OVERLAP if text == "full" else _count(text, "a number of pixels or 'full'")
-
-
-def _quality(text: str) -> int:
-    quality = _count(text)
-    if not 1 <= quality <= 100:
-        raise argparse.ArgumentTypeError(f"quality goes from 1 to 100, not {text}")
-    return quality
-
-
-def _count(text: str, expected: str = "a whole number, 0 or more") -> int:
-    if not re.fullmatch(r"\d{1,9}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
-    return int(text)

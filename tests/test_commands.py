@@ -17,6 +17,7 @@ PARSERS = {
     "deblur-quantize": "edgedeblur.quantize.cli",
     "deblur-compress": "edgedeblur.export.compress.cli",
     "deblur-run": "edgedeblur.runtimes.cli",
+    "deblur-serve": "edgedeblur.runtimes.service.cli",
     "deblur-bench": "edgedeblur.benchmarks.arguments",
     "deblur-debug": "edgedeblur.export.debug.cli",
     "deblur-report": "edgedeblur.benchmarks.report.html.cli",

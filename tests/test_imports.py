@@ -57,6 +57,13 @@ HEAVY = {
     "PIL",
     "av",
     "tifffile",
+    "ray",
+    "fsspec",
+    "pyarrow",
+    "simpy",
+    "starlette",
+    "uvicorn",
+    "prometheus_client",
 }
 
 

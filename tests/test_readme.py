@@ -66,12 +66,14 @@ def test_commands_in_the_pages_are_real():
     from edgedeblur.models.training.cli import build_parser as train
     from edgedeblur.quantize.cli import build_parser as quantize
     from edgedeblur.runtimes.cli import build_parser as run
+    from edgedeblur.runtimes.service.cli import build_parser as serve
 
     parsers = {
         "deblur-export": export(),
         "deblur-quantize": quantize(),
         "deblur-compress": compress(),
         "deblur-run": run(),
+        "deblur-serve": serve(),
         "deblur-bench": bench(),
         "deblur-report": report(),
         "deblur-debug": debug(),

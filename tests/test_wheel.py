@@ -25,6 +25,7 @@ COMMANDS = (
     "deblur-compress",
     "deblur-debug",
     "deblur-run",
+    "deblur-serve",
     "deblur-bench",
     "deblur-report",
     "deblur-train",

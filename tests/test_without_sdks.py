@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 COMMANDS = {
     "deblur-export": "edgedeblur.export.cli",
     "deblur-run": "edgedeblur.runtimes.cli",
+    "deblur-serve": "edgedeblur.runtimes.service.cli",
     "deblur-bench": "edgedeblur.benchmarks.cli",
     "deblur-debug": "edgedeblur.export.debug.cli",
     "deblur-report": "edgedeblur.benchmarks.report.html.cli",

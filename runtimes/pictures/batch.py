@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..files import replacing_all
 from ..sdk_errors import translate_sdk_error
 from .jobs import Job
 from .metadata import Picture
-from .read import read_picture
+from .read import MAX_PIXELS, picture_from, read_bytes
 from .sources import Failure
 from .tiling import Infer, TilingOptions
 from .write import encode_picture, lost_in_format
@@ -139,37 +140,109 @@ def run_job(
     """
     clock = time.perf_counter
     begin = clock()
-    picture = read_picture(job.source)
-    decoded = clock()
-    infer = _Stopwatch(runner.infer)
-    sharp = runner.deblur(picture.pixels, settings.options, progress, infer)
+    data = read_bytes(job.source)
+    read = clock()
+    sharp = deblur_encoded(
+        runner,
+        data,
+        settings,
+        name=str(job.source),
+        target=job.target,
+        side_by_side_target=job.side_by_side,
+        progress=progress,
+    )
     deblurred = clock()
-    _write(picture, sharp, job, settings)
-    encoded = clock()
-    infer_ms = infer.seconds * 1e3
+    # Both get their names, or neither.
+    with replacing_all(job.targets) as temporaries:
+        for temporary, encoded in zip(temporaries, sharp.encoded, strict=True):
+            temporary.write_bytes(encoded)
+    written = clock()
     return Done(
         job=job,
-        height=sharp.shape[0],
-        width=sharp.shape[1],
-        bits=picture.bits,
-        tiles=infer.calls,
-        decode_ms=(decoded - begin) * 1e3,
-        convert_ms=(deblurred - decoded) * 1e3 - infer_ms,
-        infer_ms=None if runner.emulated else infer_ms,
-        encode_ms=(encoded - deblurred) * 1e3,
-        remarks=_remarks(picture, job, runner, infer.calls),
+        height=sharp.height,
+        width=sharp.width,
+        bits=sharp.bits,
+        tiles=sharp.tiles,
+        decode_ms=(read - begin) * 1e3 + sharp.decode_ms,
+        convert_ms=sharp.convert_ms,
+        infer_ms=sharp.infer_ms,
+        encode_ms=(written - deblurred) * 1e3 + sharp.encode_ms,
+        remarks=sharp.remarks,
     )
 
 
-def _write(picture: Picture, sharp: np.ndarray, job: Job, settings: Settings) -> None:
-    """Write the output and its side-by-side picture; both get their names, or neither."""
-    result = dataclasses.replace(picture, pixels=sharp)
-    encoded = [encode_picture(result, job.target, settings.quality)]
-    if job.side_by_side is not None:
-        encoded.append(encode_picture(side_by_side(picture, result), job.side_by_side))
-    with replacing_all(job.targets) as temporaries:
-        for temporary, data in zip(temporaries, encoded, strict=True):
-            temporary.write_bytes(data)
+@dataclass(frozen=True)
+class Sharp:
+    """A deblurred picture as file contents: the output, then the side-by-side picture if wanted.
+
+    Sizes in pixels, times in milliseconds as in `Done`, without reading and writing files.
+    """
+
+    encoded: tuple[bytes, ...]
+    height: int
+    width: int
+    bits: int
+    tiles: int
+    decode_ms: float
+    convert_ms: float
+    infer_ms: float | None
+    encode_ms: float
+    remarks: tuple[str, ...]
+
+
+def deblur_encoded(
+    runner: Runner,
+    data: bytes,
+    settings: Settings,
+    *,
+    name: str,
+    target: Path,
+    side_by_side_target: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    infer: Infer | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Sharp:
+    """Deblur one encoded picture. Every road to an output goes through here, so all agree.
+
+    Args:
+        runner: An open runner.
+        data: The input file's bytes.
+        settings: See `Settings`.
+        name: What messages call the input.
+        target: The output's name, whose ending decides its format; nothing is written.
+        side_by_side_target: The same for the before-and-after picture; None for none.
+        progress: Called with (tiles done, tiles in all).
+        infer: What infers a tile instead of the runner's own.
+        max_pixels: As for `picture_from`.
+
+    Raises:
+        ValueError: it cannot be decoded, does not fit the artifact, or the format cannot hold it.
+    """
+    clock = time.perf_counter
+    begin = clock()
+    picture = picture_from(data, name, max_pixels)
+    decoded = clock()
+    timed = _Stopwatch(infer or runner.infer)
+    pixels = runner.deblur(picture.pixels, settings.options, progress, timed)
+    deblurred = clock()
+    result = dataclasses.replace(picture, pixels=pixels)
+    encoded = [encode_picture(result, target, settings.quality)]
+    if side_by_side_target is not None:
+        encoded.append(encode_picture(side_by_side(picture, result), side_by_side_target))
+    done = clock()
+    infer_ms = timed.seconds * 1e3
+    return Sharp(
+        encoded=tuple(encoded),
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        bits=picture.bits,
+        tiles=timed.calls,
+        decode_ms=(decoded - begin) * 1e3,
+        convert_ms=(deblurred - decoded) * 1e3 - infer_ms,
+        infer_ms=None if runner.emulated else infer_ms,
+        encode_ms=(done - deblurred) * 1e3,
+        remarks=_remarks(picture, target, runner, timed.calls),
+    )
 
 
 def side_by_side(before: Picture, after: Picture) -> Picture:
@@ -180,8 +253,8 @@ def side_by_side(before: Picture, after: Picture) -> Picture:
     return Picture(pixels, grey=before.grey, icc=before.icc)
 
 
-def _remarks(picture: Picture, job: Job, runner: Runner, tiles: int) -> tuple[str, ...]:
-    remarks = [*picture.remarks, *lost_in_format(picture, job.target)]
+def _remarks(picture: Picture, target: Path, runner: Runner, tiles: int) -> tuple[str, ...]:
+    remarks = [*picture.remarks, *lost_in_format(picture, target)]
     if picture.bits > 8 and runner.manifest.input.dtype == "uint8":
         remarks.append(f"the artifact's input and output have 8 bits a channel, not {picture.bits}")
     if tiles > 1 and runner.manifest.norm == "live":

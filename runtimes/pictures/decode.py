@@ -26,6 +26,10 @@ class PictureError(ValueError):
     """A picture that cannot be read; the text says what to do."""
 
 
+class TooManyPixelsError(PictureError):
+    """A picture with more pixels than allowed, refused before any is decoded."""
+
+
 def decode_pixels(
     image: Image.Image, data: bytes, remarks: list[str]
 ) -> tuple[np.ndarray, bytes | None]:

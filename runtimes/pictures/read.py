@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .decode import PictureError, decode_pixels, tiff_tags
+from .decode import PictureError, TooManyPixelsError, decode_pixels, tiff_tags
 from .metadata import ORIENTATION, Exif, Picture, apply_orientation, exif_of_tiff
 
 if TYPE_CHECKING:
@@ -51,11 +51,27 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises:
         FileNotFoundError: no such file.
         OSError: the file cannot be opened, or is a folder.
+        PictureError: see `picture_from`.
+    """
+    return picture_from(read_bytes(Path(path)), path, max_pixels)
+
+
+def picture_from(data: bytes, name: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read one still picture from the bytes of its file.
+
+    Args:
+        data: The whole file.
+        name: What messages call it.
+        max_pixels: As for `read_picture`.
+
+    Raises:
+        TooManyPixelsError: larger than ``max_pixels``.
         PictureError: empty, cut off, damaged, not a picture, too large, animated, or of a kind
             that is not in the module's table.
     """
-    path = Path(path)
-    data = _bytes_of(path)
+    path = str(name)
+    if not data:
+        raise PictureError(f"{path}: the file is empty; copy it again")
     with warnings.catch_warnings():
         # Pillow warns about sizes that max_pixels allows, and about EXIF that is checked below.
         warnings.simplefilter("ignore")
@@ -77,9 +93,15 @@ def read_picture(path: str | Path, max_pixels: int = MAX_PIXELS) -> Picture:
     return _assemble(apply_orientation(array, orientation), image.format or "", exif, icc, remarks)
 
 
-def _bytes_of(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a picture's file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        OSError: it cannot be opened, or is a folder.
+    """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: no such file") from error
     except IsADirectoryError as error:
@@ -88,19 +110,16 @@ def _bytes_of(path: Path) -> bytes:
         raise OSError(
             f"{path}: cannot be read ({error.strerror}); check its permissions"
         ) from error
-    if not data:
-        raise PictureError(f"{path}: the file is empty; copy it again")
-    return data
 
 
-def _open(path: Path, data: bytes) -> Image.Image:
+def _open(path: str, data: bytes) -> Image.Image:
     """Parse the header by Pillow; no pixel is decoded yet."""
     from PIL import Image
 
     try:
         return Image.open(io.BytesIO(data), formats=_FORMATS)
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{path}: far too large to decode ({error})") from error
+        raise TooManyPixelsError(f"{path}: far too large to decode ({error})") from error
     except Exception as error:  # a header parser may raise anything on random bytes
         if kind := _sample_type_of_tiff(data):
             raise PictureError(
@@ -125,11 +144,11 @@ def _sample_type_of_tiff(data: bytes) -> str:
         return ""
 
 
-def _check_header(path: Path, image: Image.Image, max_pixels: int) -> list[str]:
+def _check_header(path: str, image: Image.Image, max_pixels: int) -> list[str]:
     """Refuse pictures that are too large or have several frames; returns remarks."""
     width, height = image.size
     if width * height > max_pixels:
-        raise PictureError(
+        raise TooManyPixelsError(
             f"{path}: {height}x{width} (HxW) is {width * height / 1e6:.0f} megapixels, more than "
             f"the limit of {max_pixels / 1e6:.0f}; scale it down or cut it into parts"
         )

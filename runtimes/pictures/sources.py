@@ -34,11 +34,15 @@ class Failure:
 
 
 def find_sources(
-    patterns: Sequence[str], *, recursive: bool, output: str
+    patterns: Sequence[str],
+    *,
+    recursive: bool,
+    output: str,
+    endings: Sequence[str] = READABLE,
 ) -> tuple[list[Source], list[Failure]]:
     """Expand files, folders and glob patterns; sorted within each, none twice.
 
-    Of folders and patterns only files with an ending in `READABLE` are taken; a file that is given
+    Of folders and patterns only files with an ending in ``endings`` are taken; a file that is given
     by name is taken with any ending. Left out are an output folder inside an input folder, since it
     holds the results of an earlier run, and temporary folders. A link and its target are two
     pictures.
@@ -50,7 +54,8 @@ def find_sources(
     missing: list[Failure] = []
     for pattern in patterns:
         try:
-            sources = _expand(pattern, recursive=recursive, output=Path(output).resolve())
+            within = Path(output).resolve()
+            sources = _expand(pattern, recursive=recursive, output=within, endings=endings)
         except FileNotFoundError as error:
             missing.append(Failure(Path(pattern), str(error)))
             continue
@@ -59,22 +64,24 @@ def find_sources(
     return list(found.values()), missing
 
 
-def _expand(pattern: str, *, recursive: bool, output: Path) -> list[Source]:
+def _expand(pattern: str, *, recursive: bool, output: Path, endings: Sequence[str]) -> list[Source]:
     path = Path(pattern)
     if path.is_dir():
-        return _pictures_in(path, recursive=recursive, output=output)
+        return _pictures_in(path, recursive=recursive, output=output, endings=endings)
     if path.exists():
         return [Source(path, Path(path.name))]
     if not glob.has_magic(pattern):
         raise FileNotFoundError(f"{pattern}: no such file or folder")
     files = sorted(Path(name) for name in glob.glob(pattern, recursive=recursive))  # noqa: PTH207
-    sources = [Source(f, Path(f.name)) for f in files if _is_picture(f)]
+    sources = [Source(f, Path(f.name)) for f in files if _is_picture(f, endings)]
     if not sources:
-        raise FileNotFoundError(f"{pattern}: matches no {'/'.join(READABLE)} file")
+        raise FileNotFoundError(f"{pattern}: matches no {'/'.join(endings)} file")
     return sources
 
 
-def _pictures_in(folder: Path, *, recursive: bool, output: Path) -> list[Source]:
+def _pictures_in(
+    folder: Path, *, recursive: bool, output: Path, endings: Sequence[str]
+) -> list[Source]:
     files = sorted(folder.rglob("*") if recursive else folder.iterdir())
     resolved = folder.resolve()
     if resolved in output.parents:
@@ -82,13 +89,15 @@ def _pictures_in(folder: Path, *, recursive: bool, output: Path) -> list[Source]
         earlier_results = folder / output.relative_to(resolved)
         files = [file for file in files if earlier_results not in file.parents]
     files = [file for file in files if not file.parent.name.startswith(PARTIAL_PREFIX)]
-    sources = [Source(file, file.relative_to(folder)) for file in files if _is_picture(file)]
+    sources = [
+        Source(file, file.relative_to(folder)) for file in files if _is_picture(file, endings)
+    ]
     if not sources:
         hint = "" if recursive else " (sub-folders are read with --recursive)"
-        raise FileNotFoundError(f"{folder}: no {'/'.join(READABLE)} in this folder{hint}")
+        raise FileNotFoundError(f"{folder}: no {'/'.join(endings)} in this folder{hint}")
     return sources
 
 
-def _is_picture(path: Path) -> bool:
+def _is_picture(path: Path, endings: Sequence[str]) -> bool:
     # A broken link is kept, so that it is reported and not silently ignored.
-    return path.suffix.lower() in READABLE and (path.is_file() or path.is_symlink())
+    return path.suffix.lower() in endings and (path.is_file() or path.is_symlink())

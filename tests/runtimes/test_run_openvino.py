@@ -52,6 +52,15 @@ def test_results_of_another_size_and_after_closing_stay_readable(free):
     assert np.array_equal(last, last_kept)
 
 
+def test_threads_are_tied_to_cores_only_where_one_runner_has_them_all(free, monkeypatch):
+    """Two processes of one thread each would share the first core, and leave the second idle."""
+    monkeypatch.setattr("edgedeblur.runtimes.run_openvino.usable_cores", lambda: 2)
+    for threads, pinned in ((1, False), (2, True)):
+        with open_runner(free, threads=threads) as runner:
+            compiled = runner._compiled
+            assert bool(compiled.get_property("ENABLE_CPU_PINNING")) is pinned
+
+
 def test_same_size_reuses_one_buffer_and_leaves_the_input_alone(free):
     with open_runner(free, threads=2) as runner:
         image = _noise(64, 96)

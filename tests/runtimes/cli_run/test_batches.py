@@ -122,7 +122,7 @@ def test_a_library_error_in_one_picture_does_not_stop_the_others(here, opened, m
     import cv2
     from edgedeblur.runtimes.pictures import batch
 
-    real = batch.read_picture
+    real = batch.read_bytes
 
     def read(path):
         if path.name == "a.png":
@@ -131,7 +131,7 @@ def test_a_library_error_in_one_picture_does_not_stop_the_others(here, opened, m
             raise cv2.error("OpenCV(4) error: something else")
         return real(path)
 
-    monkeypatch.setattr(batch, "read_picture", read)
+    monkeypatch.setattr(batch, "read_bytes", read)
     for name in "abc":
         save(f"in/{name}.png")
     assert run("in", "-o", "out") == 1
@@ -145,7 +145,7 @@ def test_a_library_error_in_one_picture_does_not_stop_the_others(here, opened, m
 def test_an_internal_error_keeps_its_traceback(here, opened, monkeypatch):
     from edgedeblur.runtimes.pictures import batch
 
-    monkeypatch.setattr(batch, "read_picture", lambda path: {}["ours"])
+    monkeypatch.setattr(batch, "read_bytes", lambda path: {}["ours"])
     save("a.png")
     with pytest.raises(KeyError):
         run("a.png", "-o", "out")

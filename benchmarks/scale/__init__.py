@@ -1,0 +1,1 @@
+"""Sizing on paper: what measured times say of archives and services with a thousand workers."""

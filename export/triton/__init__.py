@@ -1,0 +1,1 @@
+"""``deblur-export --triton``: a model repository for NVIDIA's Triton Inference Server."""

@@ -1,0 +1,1 @@
+"""Archives: ``deblur-run --ray`` deblurs by many workers, on one machine or a cluster."""

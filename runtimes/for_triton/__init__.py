@@ -1,0 +1,1 @@
+"""What runs inside a Triton Inference Server, in its Python backend."""
