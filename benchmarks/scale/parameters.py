@@ -20,7 +20,7 @@ class Measured:
         seconds: Reading, decoding, inference, blending and encoding of each picture of the run.
         infer_s: The part of their mean that is inference.
         bytes_in, bytes_out: Of a picture, encoded; the mean.
-        start_s: From the start of a run to a worker's first picture.
+        start_s: Starting Ray and opening runners, with ending them: a run less its pictures.
         task_pictures: Pictures that a worker gets at once, and repeats if it dies.
     """
 
