@@ -77,10 +77,10 @@ $(NPM): export/web/package.json export/web/package-lock.json
 web-check: $(READY) web-packages  ## the page: types, its modules in Node, and all of it in headless Chromium
 	cd export/web && node_modules/.bin/tsc -p jsconfig.json
 	node --test --test-reporter=dot tests/export/web/*.test.mjs
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m 'web and not slow' -rP
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest tests/export/web -m 'web and not slow' -rP
 
 web-check-slow: $(READY) web-packages  ## a photo of 24 megapixels in headless Chromium
-	$(BIN)/python -m pytest -m 'web and slow' -rP
+	$(BIN)/python -m pytest tests/export/web -m 'web and slow' -rP
 
 web-times: $(READY)  ## the page's time in headless Chromium beside onnxruntime's, for the models of out/web
 	$(BIN)/python -m tests.export.web.times out/web

@@ -27,7 +27,7 @@ PHONE = dataclasses.replace(
     format="phone",
     options=(Option("--io", "what goes in", choices=("image", "tensor"), default="image"),),
 )
-PLAIN = get_target("onnx-fp32")
+PLAIN = dataclasses.replace(get_target("onnx-fp32"), options=())
 
 
 @pytest.fixture

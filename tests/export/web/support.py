@@ -14,9 +14,12 @@ from pathlib import Path
 
 import numpy as np
 from edgedeblur.export.web.serve import SiteHandler
+from edgedeblur.runtimes import open_runner, read_picture
+from PIL import Image
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = ROOT / "benchmarks" / "samples" / "blurry"
+CAT, DOGS = SAMPLES / "cat.png", SAMPLES / "dogs.png"
 SIZE = "64x96"
 FP32, INT8 = (f"mobilenet_dsc_onnx-{precision}_{SIZE}.onnx" for precision in ("fp32", "int8"))
 
@@ -158,3 +161,13 @@ def break_site(site: Path, folder: Path, *missing: str) -> Path:
     for name in missing:
         (folder / name).unlink()
     return folder
+
+
+def photo():
+    return Image.fromarray(read_picture(CAT).pixels)
+
+
+def by_python(site, model, picture):
+    """Deblurred by the artifact that the site serves, in onnxruntime, with Python's tiles."""
+    with open_runner(site / "models" / model, threads=2) as runner:
+        return runner.deblur(read_picture(picture).pixels)

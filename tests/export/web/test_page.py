@@ -6,68 +6,20 @@ import json
 import numpy as np
 import pytest
 from edgedeblur.benchmarks.browser import read_browser_results
-from edgedeblur.runtimes import open_runner, read_picture
+from edgedeblur.runtimes import read_picture
 from edgedeblur.runtimes.compare import psnr_db
-from PIL import Image
 
-from .support import FP32, INT8, SAMPLES, Opened, Served, break_site, export_site, launch
+from .support import CAT, DOGS, FP32, INT8, Opened, Served, by_python, export_site, launch, photo
 
 pytestmark = pytest.mark.web
-CAT, DOGS = SAMPLES / "cat.png", SAMPLES / "dogs.png"
 FIRST_LOAD_BYTES = 15e6
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    return export_site(tmp_path_factory.mktemp("web"))
-
-
-@pytest.fixture(scope="module")
-def driver():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def chromium(driver):
-    browser = launch(driver)
-    yield browser
-    browser.close()
-
-
-@pytest.fixture(scope="module")
-def served(site):
-    server = Served(site)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def opened(chromium, served):
-    page = Opened(chromium, served.url)
-    assert page.ready().startswith("Ready"), page.problem
-    yield page
-    assert page.complaints == []
-    assert page.outside(served.url) == []
-    page.page.close()
-
-
-def photo():
-    return Image.fromarray(read_picture(CAT).pixels)
-
-
-def by_python(site, model, picture):
-    """Deblurred by the artifact that the site serves, in onnxruntime, with Python's tiles."""
-    with open_runner(site / "models" / model, threads=2) as runner:
-        return runner.deblur(read_picture(picture).pixels)
 
 
 def test_first_load_is_small_and_threads_run_where_the_page_is_isolated(chromium, site):
     server = Served(site)
     page = Opened(chromium, server.url)
-    assert page.ready().startswith("Ready: CPU (WebAssembly, 2 threads)")
+    cores = min(8, page.page.evaluate("navigator.hardwareConcurrency"))
+    assert f"Ready: CPU (WebAssembly, {cores} thread" in page.ready()
     assert "no graphics processor" in page.status  # why not WebGPU
     assert 5e6 < server.sent < FIRST_LOAD_BYTES
     print(f"first load with {FP32}: {server.sent / 1e6:.1f} MB")  # noqa: T201 - make web-check shows it
@@ -121,47 +73,6 @@ def test_webgpu_gives_the_same_pixels(driver, site, served):
     browser.close()
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_turns_the_picture_and_is_kept(opened, tmp_path, orientation):
-    exif = Image.Exif()
-    exif[0x0112], exif[0x010F] = orientation, "a maker"
-    path = tmp_path / "turned.jpg"
-    photo().crop((30, 40, 130, 100)).save(path, quality=95, subsampling=0, exif=exif)
-    opened.drop(path)
-    assert opened.finished() == ["done"]
-    upright = read_picture(path).pixels
-    assert opened.canvas("before").shape[:2] == upright.shape[:2]
-    after = opened.download("#download", tmp_path)
-    assert after.name == "turned_deblurred.jpg"
-    with Image.open(after) as given:
-        assert dict(given.getexif()) == {0x0112: 1, 0x010F: "a maker"}
-    assert psnr_db(read_picture(after).pixels, upright) > 25.0  # the same way up
-
-
-def test_a_turned_png_and_its_profile(opened, tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = tmp_path / "turned.png"
-    profile = b"not a real profile" * 10
-    photo().crop((0, 0, 100, 60)).save(path, exif=exif, icc_profile=profile)
-    opened.drop(path)
-    assert opened.finished() == ["done"]
-    after = opened.download("#download", tmp_path)
-    given, wanted = read_picture(after), read_picture(path)
-    assert given.pixels.shape == wanted.pixels.shape
-    assert psnr_db(given.pixels, wanted.pixels) > 25.0
-    assert given.icc == profile
-
-
-def test_transparency_is_kept(opened, tmp_path):
-    picture = np.dstack([read_picture(CAT).pixels[:64, :96], np.full((64, 96), 255, np.uint8)])
-    picture[:20, :, 3] = 0
-    Image.fromarray(picture).save(tmp_path / "hole.png")
-    opened.drop(tmp_path / "hole.png")
-    assert opened.finished() == ["done"]
-    assert np.array_equal(opened.canvas()[..., 3], picture[..., 3])
-
-
 def test_several_pictures_by_drop_and_keyboard(opened, tmp_path):
     page = opened.page
     transfer = page.evaluate_handle(
@@ -204,49 +115,6 @@ def test_cancel_stops_between_tiles_and_work_goes_on_after_it(opened, tmp_path):
     assert not opened.page.locator("#cancel").is_visible()
     opened.page.get_by_role("button", name="Deblur cat.png again").click()
     opened.until(lambda: opened.states() == ["cancelled", "done"])
-
-
-def test_what_is_no_picture_gets_one_sentence_and_stops_nothing(opened, tmp_path):
-    text, cut = tmp_path / "notes.txt", tmp_path / "cut.jpg"
-    text.write_text("no picture")
-    cut.write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
-    opened.drop(text, cut, CAT)
-    assert opened.finished() == ["failed", "failed", "done"]
-    first = opened.page.locator("#pictures li").first.inner_text()
-    assert "notes.txt is not a picture that this browser can open, or it is damaged" in first
-    assert "take a JPEG, PNG or WebP" in opened.problem
-
-
-@pytest.mark.parametrize(
-    ("missing", "sentence"),
-    [
-        (f"models/{FP32}", f"the model is missing: the server has no {FP32} (HTTP 404)"),
-        (f"models/{FP32}.json", "the model's manifest is missing"),
-        ("ort/ort.wasm.gz", "the runtime is missing: the server has no ort.wasm.gz"),
-        ("site.json", "the site's list of models is missing"),
-    ],
-)
-def test_missing_files_are_named(chromium, site, tmp_path, missing, sentence):
-    server = Served(break_site(site, tmp_path / "site", missing))
-    page = Opened(chromium, server.url)
-    page.until(lambda: page.problem)
-    assert sentence in page.problem
-    assert "deblur-export --web" in page.problem
-    assert page.page.locator("#problem").get_attribute("role") == "alert"
-    page.page.close()
-    server.close()
-
-
-def test_an_altered_model_is_refused(chromium, site, tmp_path):
-    copy = break_site(site, tmp_path / "site")
-    model = copy / "models" / FP32
-    model.write_bytes(model.read_bytes()[:-1] + b"x")
-    server = Served(copy)
-    page = Opened(chromium, server.url)
-    page.until(lambda: page.problem)
-    assert f"{FP32} is not the file that its manifest describes" in page.problem
-    page.page.close()
-    server.close()
 
 
 def test_no_webgpu_is_told(opened):
