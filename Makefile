@@ -114,11 +114,14 @@ scaling: $(READY)  ## measure time and memory from 256x256 to 4K anew, with the 
 	  --runs 5 --warmup 1 --threads 2 --no-quality --force --report out/scaling \
 	  --json benchmarks/results/scaling_2threads_cpu.json && cp out/scaling/scaling.png docs/pictures/
 
-# torch stays below 2.15, which the TFLite converter (litert-torch 0.10) does not accept yet.
+# torch stays below 2.15, which the TFLite converter (litert-torch 0.10) does not accept yet. That converter and
+# Ray Serve agree on no version for Python 3.14, which is not supported: its lines are left out.
 lock:  ## resolve requirements.lock anew, for all supported Pythons at once
-	echo 'torch<2.15' | uv pip compile pyproject.toml --extra all --extra dev --universal \
+	printf "torch<2.15\nlitert-torch>=0.10 ; python_version < '3.14'\n" | \
+	  uv pip compile pyproject.toml --extra all --extra dev --universal \
 	  --python-version 3.10 --constraint - --no-header --no-annotate --upgrade \
 	  --output-file requirements.lock
+	sed -i "/; python_full_version >= '3.14'/d" requirements.lock
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
