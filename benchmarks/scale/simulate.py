@@ -50,7 +50,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """All options."""
-    parser = argparse.ArgumentParser(prog="simulate", description=__doc__.partition("\n")[0])
+    described = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="simulate", description=described)
     add = parser.add_argument
     add("--workers", type=int, default=1000, metavar="N", help="default: %(default)s")
     add("--pictures", type=int, default=1_000_000, metavar="N", help="default: %(default)s")
