@@ -92,7 +92,7 @@ RESULTS := onnx-fp32 onnx-fp16 onnx-int8 openvino-fp32 openvino-fp16 openvino-in
   tflite-fp32 tflite-fp16 tflite-int8
 
 results: $(READY)  ## measure the results tables anew on this machine
-	for backbone in mobilenet_dsc mobilenet; do for size in 736x1280 256x256; do \
+	for backbone in mobilenet_dsc mobilenet mobilenet_dsc_fast; do for size in 736x1280 256x256; do \
 	  $(BIN)/deblur-export --backbone $$backbone $(addprefix --target ,$(RESULTS)) --size $$size \
 	    --output out --force || exit 1; \
 	  engines=; \

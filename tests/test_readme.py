@@ -97,7 +97,7 @@ def test_the_summary_keeps_the_fastest_of_each_kind():
     folder = ROOT / "benchmarks" / "results"
     tables = summary_markdown(folder).split("| engine |")[1:]
     files = sorted(folder.glob("samples_*_736x1280_*.json"))
-    assert len(tables) == len(files) == 2
+    assert len(tables) == len(files) == 3
     for table, file in zip(tables, files, strict=True):
         shown = [line.split(" | ")[0].strip("| ") for line in table.splitlines()[2:] if "|" in line]
         assert 4 <= len(shown) <= 10

@@ -279,14 +279,15 @@ def test_backbone_without_a_shipped_checkpoint_says_how_to_get_one(monkeypatch, 
         default_source("mobilenet")
 
 
-@pytest.mark.parametrize("backbone", [p.stem for p in sorted(ZOO.glob("*.safetensors"))])
-def test_shipped_checkpoints_say_what_they_are(backbone):
-    checkpoint = load_checkpoint(default_source(backbone))
-    assert (checkpoint.backbone, checkpoint.norm) == (backbone, "frozen")
+@pytest.mark.parametrize("network", [p.stem for p in sorted(ZOO.glob("*.safetensors"))])
+def test_shipped_checkpoints_say_what_they_are(network):
+    checkpoint = load_checkpoint(default_source(network))
+    assert (checkpoint.network, checkpoint.norm) == (network, "frozen")
+    assert checkpoint.backbone == network.removesuffix("_fast")
     assert checkpoint.metadata["license"] == "Apache-2.0"
     recipe = config_from(json.loads(checkpoint.metadata["recipe"]))
-    assert recipe.model.backbone == backbone
-    card = (ZOO / f"{backbone}.md").read_text()
-    assert (ZOO / f"{backbone}_curves.png").exists()
-    for part in ("licence", "recipe", "Limits", checkpoint.sha256[:16], f"{backbone}_curves.png"):
+    assert recipe.model.backbone == checkpoint.backbone
+    card = (ZOO / f"{network}.md").read_text()
+    assert (ZOO / f"{network}_curves.png").exists()
+    for part in ("licence", "recipe", "Limits", checkpoint.sha256[:16], f"{network}_curves.png"):
         assert part in card, part
