@@ -91,7 +91,7 @@ def test_the_page_does_what_it_says(tmp_path, monkeypatch, photo, capsys):
     [
         ({"target": "onnx-fp31"}, "unknown target 'onnx-fp31'; did you mean"),
         ({"size": (60, 96)}, "60x96: both sides must be multiples of 32"),
-        ({"options": {"io": "tensor"}}, "onnx-fp32 has no option 'io'; known: none"),
+        ({"options": {"io": "tensor"}}, "onnx-fp32 has no option 'io'; known: web"),
         ({"target": "tflite-fp32", "options": {"io": "fp16"}}, "tflite-fp32 has no --io fp16"),
         ({"target": "tflite-fp32", "dynamic": True}, "tflite-fp32 has a fixed size"),
         ({"target": "trt-fp16", "options": {"max_batch": "none"}}, "max_batch: 'none' is not"),
