@@ -12,6 +12,20 @@ _CPUINFO = Path("/proc/cpuinfo")
 # Neighbours compute most alike: an AMX processor has all of AVX-512, and so on.
 CPU_FAMILIES = ("amx", "avx512", "avx2", "arm")
 UNKNOWN_FAMILY = "unknown"
+_SHARED = "EDGEDEBLUR_SHARED_CORES"
+
+
+def share_cores() -> None:
+    """Say that processes like this one share the machine; to be called before one opens a runner.
+
+    Runtimes then leave it to the system which core a thread runs on.
+    """
+    os.environ[_SHARED] = "1"
+
+
+def cores_are_shared() -> bool:
+    """Whether `share_cores` was called, here or in the process that started this one."""
+    return os.environ.get(_SHARED) == "1"
 
 
 def machine() -> str:

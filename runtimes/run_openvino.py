@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from .base import Runner
-from .machine import usable_cores
+from .machine import cores_are_shared
 from .optional import require
 from .registry import runtime
 from .sdk_errors import translate_sdk_error
@@ -60,7 +60,7 @@ class OpenvinoRunner(Runner):
             "INFERENCE_NUM_THREADS": self.threads,
             "INFERENCE_PRECISION_HINT": "bf16" if wants_half and has_bf16 else "f32",
         }
-        if self.threads < usable_cores():
+        if cores_are_shared():
             # Each process would tie its threads to the same first cores: two of one thread each
             # then infer half as many pictures a second as one of two threads.
             settings["ENABLE_CPU_PINNING"] = False

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..base import Runner
 from ..command_line.console import USER_ERRORS, one_line
+from ..machine import share_cores
 from ..optional import require
 from ..registry import open_runner
 from .bundle import Bundle, unpack
@@ -163,6 +164,7 @@ class _Worker:
     def _open(self) -> Runner:
         ray: Any = require("ray", extra="ray")
         path = unpack(ray.get(self._board.bundle.remote()))
+        share_cores()
         return open_runner(path, threads=self._workers.threads, device=self._workers.device)
 
 

@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..machine import share_cores
 from ..registry import open_runner
 from .model_config import ModelConfig
 
@@ -19,6 +20,7 @@ class NetworkModel:
         config = ModelConfig(arguments)
         self._output = config.output()
         self._input: str = config.body["input"][0]["name"]
+        share_cores()
         self._runner = open_runner(
             config.folder / config.parameter("artifact"), threads=int(config.parameter("threads"))
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..base import Runner
+from ..machine import share_cores
 from ..pictures.batch import Settings as BatchSettings
 from ..pictures.batch import deblur_encoded
 from ..pictures.decode import PictureError, TooManyPixelsError
@@ -115,6 +116,8 @@ def open_worker(settings: Settings) -> Worker:
     Raises:
         FileNotFoundError, ValueError, MissingDependencyError: as `open_runner`.
     """
+    if settings.most_replicas > 1:
+        share_cores()
     runner = open_runner(settings.artifact, threads=settings.threads, device=settings.device)
     multiple = runner.manifest.size_multiple
     smallest = max(runner.manifest.smallest_side or 0, 2 * multiple)

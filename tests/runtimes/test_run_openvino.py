@@ -12,7 +12,7 @@ from edgedeblur.export.registry import get_target
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
 from edgedeblur.models.checkpoints.sources import zoo_path
 from edgedeblur.runtimes.cli import main as run_main
-from edgedeblur.runtimes.machine import usable_cores
+from edgedeblur.runtimes.machine import share_cores, usable_cores
 from edgedeblur.runtimes.optional import MissingDependencyError
 from edgedeblur.runtimes.pictures.read import read_picture
 from edgedeblur.runtimes.registry import open_runner
@@ -52,13 +52,24 @@ def test_results_of_another_size_and_after_closing_stay_readable(free):
     assert np.array_equal(last, last_kept)
 
 
-def test_threads_are_tied_to_cores_only_where_one_runner_has_them_all(free, monkeypatch):
+@pytest.mark.parametrize("shared", [False, True])
+def test_processes_that_share_the_cores_do_not_tie_their_threads(free, shared, monkeypatch):
     """Two processes of one thread each would share the first core, and leave the second idle."""
-    monkeypatch.setattr("edgedeblur.runtimes.run_openvino.usable_cores", lambda: 2)
-    for threads, pinned in ((1, False), (2, True)):
-        with open_runner(free, threads=threads) as runner:
-            compiled = runner._compiled
-            assert bool(compiled.get_property("ENABLE_CPU_PINNING")) is pinned
+    monkeypatch.delenv("EDGEDEBLUR_SHARED_CORES", raising=False)
+    if shared:
+        monkeypatch.setenv("EDGEDEBLUR_SHARED_CORES", "0")  # restored afterwards
+        share_cores()
+    asked = []
+
+    def compile_model(core, model, device, settings):
+        asked.append(dict(settings))
+        settings.pop("ENABLE_CPU_PINNING", None)
+        return whole(core, model, device, settings)
+
+    whole = openvino.Core.compile_model
+    monkeypatch.setattr(openvino.Core, "compile_model", compile_model)
+    open_runner(free, threads=1).close()
+    assert [each.get("ENABLE_CPU_PINNING") for each in asked] == [False if shared else None]
 
 
 def test_same_size_reuses_one_buffer_and_leaves_the_input_alone(free):
