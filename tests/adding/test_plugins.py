@@ -81,7 +81,8 @@ def test_plugin_is_listed_exports_and_runs(tmp_path, target, runner, photo):
     assert done.returncode == 0, done.stderr
     manifest = json.loads(done.stdout)["manifest"]
     assert (manifest["target"], manifest["bytes"]) == ("program-fp32", path.stat().st_size)
-    assert manifest["parity"]["worst_psnr_db"] >= 80
+    worst = manifest["parity"]["worst_psnr_db"]
+    assert worst is None or worst >= 80  # null: every pixel is equal
 
     Image.fromarray(photo[:64, :64]).save(tmp_path / "a.png")
     done = call(site, "run", path, tmp_path / "a.png", "--output", tmp_path / "out")

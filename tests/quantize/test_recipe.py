@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
+from edgedeblur.models.checkpoints.sources import zoo_names
 from edgedeblur.quantize.recipe import (
     NAMES,
     Recipe,
@@ -104,7 +106,7 @@ def test_shipped_recipes_are_valid_and_have_evidence():
     from edgedeblur.quantize.recipe import DEFAULTS
 
     shipped = json.loads(DEFAULTS.read_text())
-    assert set(shipped) == {"mobilenet", "mobilenet_dsc"}
+    assert set(shipped) == {load_checkpoint(f"zoo:{name}").key for name in zoo_names()}
     for backbone, entry in shipped.items():
         recipe = default_recipe(backbone)
         assert "final" in recipe.keep

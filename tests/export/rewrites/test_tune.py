@@ -12,6 +12,7 @@ from edgedeblur.export.rewrites.rewrite import parse_steps
 from edgedeblur.export.rewrites.tables import PACKAGED_TABLE, best_rewrite
 from edgedeblur.export.rewrites.tune import TimedCandidate, choose_fastest
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from edgedeblur.models.checkpoints.sources import zoo_names
 from edgedeblur.models.network.registry import build_generator, get_backbone
 from edgedeblur.runtimes.machine import cpu_family
 
@@ -96,7 +97,8 @@ def test_auto_is_none_for_live_norms_and_unknown_targets():
 
 def test_packaged_table_is_what_its_evidence_says():
     table = json.loads(PACKAGED_TABLE.read_text())
-    wanted = {f"{t}/{b}/avx512" for t in targets() for b in ("mobilenet", "mobilenet_dsc")}
+    keys = [load_checkpoint(f"zoo:{name}").key for name in zoo_names()]
+    wanted = {f"{target}/{key}/avx512" for target in targets() for key in keys}
     assert set(table) <= wanted
     for entry in table.values():
         parse_steps(entry["rewrite"])
