@@ -18,6 +18,7 @@ from .float16 import to_half
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from torch import nn
 
     from ...quantize.pipeline import QuantisedOnnx
 
@@ -94,8 +95,33 @@ def to_model(graph: Graph, spec: ExportSpec) -> ModelProto:
         )
         model = onnxslim.slim(program.model_proto)
     _name_free_dimensions(model, spec)
+    _unshare_weights(model, graph.module)
     _name_nodes(model)
     return model
+
+
+def _unshare_weights(model: ModelProto, module: nn.Module) -> None:
+    """Give each convolution its own weight, named after its layer.
+
+    The exporter stores equal weights once, under the first layer's name (`split_concat` copies a
+    depthwise kernel). Layers that share one are used in the order in which the module holds them.
+    """
+    weights = {name: t for name, t in module.state_dict().items() if name.endswith(".weight")}
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    seen: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose"):
+            continue
+        name = node.input[1]
+        if name in seen:
+            value = weights[name]
+            equal = (n for n, t in weights.items() if n not in stored and t.equal(value))
+            node.input[1] = next(equal)
+            copied = model.graph.initializer.add()
+            copied.CopyFrom(stored[name])
+            copied.name = node.input[1]
+            stored[copied.name] = copied
+        seen.add(node.input[1])
 
 
 def _name_nodes(model: ModelProto) -> None:

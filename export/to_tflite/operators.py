@@ -53,6 +53,7 @@ def to_operators(graph: Graph, size: tuple[int, int], *, levels: bool) -> Tflite
     _merge_slices(file)
     _drop_half_pixel_centres(file)
     _check_operators(file)
+    _unshare_constants(file)
     _name_layers(file, network)
     _name_constants(file)
     name_io(file)
@@ -124,25 +125,45 @@ def _name_layers(file: TfliteFile, module: nn.Module) -> None:
 
     A layer is identified by the values of its weight, independent of their layout.
     """
-    known = {
-        _digest(weight.detach().numpy()): layer_name(key)
-        for key, weight in module.state_dict().items()
-        if weight.ndim == 4
-    }
+    known: dict[bytes, list[str]] = {}
+    for key, weight in module.state_dict().items():
+        if weight.ndim == 4:
+            known.setdefault(_digest(weight.detach().numpy()), []).append(layer_name(key))
     counts: dict[str, int] = {}
     for operator in file.operators:
         kind = file.kind(operator)
         name = None
         if kind in CONVOLUTIONS:
-            weight_at = int(operator.inputs[1])
-            name = known.get(_digest(file.constant(weight_at)))
-            if name is None:
+            # Layers with equal weights are in the file in the order in which the module holds them.
+            names = known.get(_digest(file.constant(int(operator.inputs[1]))))
+            if not names:
                 raise ValueError("the converter changed a convolution's weights; cannot name it")
-            file.rename(weight_at, f"{name}.weight")
-            bias_at = int(operator.inputs[3 if kind == "TRANSPOSE_CONV" else 2])
-            file.rename(bias_at, f"{name}.bias")
+            name = names.pop(0)
+            file.rename(int(operator.inputs[1]), f"{name}.weight")
+            file.rename(int(operator.inputs[3 if kind == "TRANSPOSE_CONV" else 2]), f"{name}.bias")
         counts[kind] = counts.get(kind, -1) + 1
         file.rename(int(operator.outputs[0]), name or f"{kind.lower()}_{counts[kind]}")
+
+
+def _unshare_constants(file: TfliteFile) -> None:
+    """Give every convolution a weight and a bias of its own.
+
+    The converter stores equal constants once, above all the zero biases of layers that have none;
+    quantisation then gives each layer another bias.
+    """
+    seen: set[int] = set()
+    for operator in file.operators:
+        kind = file.kind(operator)
+        if kind not in CONVOLUTIONS:
+            continue
+        for place in (1, 3 if kind == "TRANSPOSE_CONV" else 2):
+            tensor = int(operator.inputs[place])
+            values = file.constant(tensor)
+            if tensor in seen and values is not None:
+                shape, dtype = file.shape(tensor), file.dtype(tensor)
+                tensor = file.add_tensor(file.name(tensor), shape, dtype, values=values)
+                operator.inputs[place] = tensor
+            seen.add(tensor)
 
 
 def _name_constants(file: TfliteFile) -> None:

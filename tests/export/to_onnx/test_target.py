@@ -11,6 +11,7 @@ from edgedeblur.export.graph import ExportSpec
 from edgedeblur.export.prepare import prepare
 from edgedeblur.export.produce import EMBED_KEY, produce
 from edgedeblur.export.registry import get_target
+from edgedeblur.export.rewrites.rewrite import apply_rewrites, parse_steps
 from edgedeblur.export.to_onnx.target import to_half, to_model
 from edgedeblur.export.verify import ParityError
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
@@ -19,6 +20,7 @@ from edgedeblur.models.network.norm import norms
 from edgedeblur.quantize.recipe import default_recipe, is_kept
 from edgedeblur.quantize.search import sensitivity
 from edgedeblur.runtimes.registry import open_runner
+from torch import nn
 
 from tests.contracts import SIZE, TargetContract, spec_for
 from tests.released import expected
@@ -162,6 +164,19 @@ def test_preparing_drops_dead_features_and_norms(released_h5):
     image = torch.from_numpy(expected()["input"])
     with torch.no_grad():
         assert (graph.module(image) - graph.reference(image)).abs().max() <= 1e-5
+
+
+def test_equal_weights_of_two_layers_keep_both_names(image):
+    """`split_concat` copies smooth2's depthwise kernel; the exporter would store it once."""
+    graph = prepare(load_checkpoint("zoo:mobilenet_dsc"), norm="frozen")
+    graph = apply_rewrites(graph, parse_steps("split_concat@smooth2"))
+    model = to_model(graph, ExportSpec("onnx-fp32", SIZE))
+    layers = {name for name, part in graph.module.named_modules() if isinstance(part, nn.Conv2d)}
+    names = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    assert sorted(names) == sorted(layers)
+    with torch.no_grad():
+        expected_output = graph.reference(torch.from_numpy(image)).numpy()
+    assert np.abs(_run(model, image) - expected_output).max() <= 1e-5
 
 
 def test_freezing_a_network_trained_live_is_reported(released_h5, tmp_path):

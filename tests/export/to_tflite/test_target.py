@@ -10,14 +10,24 @@ from edgedeblur.export.produce import EMBED_KEY, produce
 from edgedeblur.export.registry import get_target
 from edgedeblur.export.rewrites.kernels import PhaseConv
 from edgedeblur.export.rewrites.rewrite import apply_rewrites, parse_steps
+from edgedeblur.export.to_onnx.target import to_model
 from edgedeblur.export.to_tflite import operators as tflite_graph
 from edgedeblur.export.to_tflite.delegates import check_operators, require_delegate, summary
 from edgedeblur.export.to_tflite.depth_to_space import DepthToSpaceConv
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
+from edgedeblur.models.checkpoints.layer_names import layer_name
+from edgedeblur.quantize.pipeline import QuantisedOnnx
 from edgedeblur.quantize.ptq.observers import with_zero
-from edgedeblur.quantize.ptq.tflite_graph import kept_operators, tensor_ranges
+from edgedeblur.quantize.ptq.onnx_graph import correct_biases
+from edgedeblur.quantize.ptq.ranges import collect
+from edgedeblur.quantize.ptq.tflite_graph import (
+    correct_tflite_biases,
+    kept_operators,
+    tensor_ranges,
+)
 from edgedeblur.quantize.recipe import Recipe
 from edgedeblur.runtimes.run_tflite.tflite_file import CONVOLUTIONS, TfliteFile
+from onnx import numpy_helper
 from torch.nn import functional
 
 from tests import converted
@@ -200,9 +210,6 @@ def test_equal_files_are_equal_bytes(shuffled):
 
 def test_ranges_are_those_of_the_same_tensors(shuffled, tmp_path, image):
     """Every range that is looked up in ONNX holds, tightly, what LiteRT computes there."""
-    from edgedeblur.export.to_onnx.target import to_model
-    from edgedeblur.quantize.ptq.ranges import collect
-
     graph, _ = shuffled
     file = tflite_graph.to_operators(graph, SIZE, levels=False)
     model = to_model(graph, ExportSpec("onnx-fp32", SIZE))
@@ -231,6 +238,26 @@ def test_ranges_are_those_of_the_same_tensors(shuffled, tmp_path, image):
         assert with_zero(values.min(), values.max()) == pytest.approx(ranges[name], abs=1e-4)
         compared += 1
     assert compared > 80
+
+
+def test_every_layer_gets_its_own_bias_correction(image):
+    """As in ONNX, also where the converter stored the zero biases or equal weights once."""
+    network = prepare(load_checkpoint("zoo:mobilenet_dsc"), norm="frozen")
+    graph = apply_rewrites(network, parse_steps("split_concat@smooth+smooth2"))
+    file = tflite_graph.to_operators(graph, SIZE, levels=False)
+    model = to_model(graph, ExportSpec("onnx-fp32", SIZE))
+    seen = collect(model, [image], count=1, threads=2)
+    correct_tflite_biases(file, QuantisedOnnx(model, seen, model, None), [])
+    correct_biases(model, seen, set())
+    held = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    expected = {layer_name(n.input[1]): held[n.input[2]] for n in model.graph.node
+                if n.op_type == "Conv"}  # fmt: skip
+    biases = {file.name(int(o.outputs[0])): file.constant(int(o.inputs[2])) for o in file.operators
+              if file.kind(o) in CONVOLUTIONS}  # fmt: skip
+    assert sorted(biases) == sorted(expected)
+    assert all(np.abs(biases[layer] - expected[layer]).max() <= 1e-6 for layer in expected)
+    depthwise = [b for layer, b in biases.items() if layer.endswith("0.depthwise")]
+    assert len({b.tobytes() for b in depthwise}) == len(depthwise)  # zeros before
 
 
 def test_live_norms_are_refused(tmp_path):
