@@ -12,14 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..runtimes.artifact import Manifest
-from .imported import footprint_of, latency_of, read_body, refuse_bad_times
-from .result import BenchResult, Conditions, DataSet, Environment, Row
-from .serialise import from_json_types
+from .imported import Kind, manifest_of, row_of
+from .result import BenchResult, Environment, Row
 
-SCHEMA = "edgedeblur.browser"
-SCHEMA_VERSION = 1
-LAYOUT = "browser"
 RUNTIME = "onnxruntime-web"
 
 
@@ -84,6 +79,9 @@ class BrowserFile:
     post_ms: tuple[float, ...]
 
 
+BROWSER = Kind(BrowserFile, "browser", 1, "the web page", "download it from there again", "a page")
+
+
 def read_browser_results(paths: Sequence[Path]) -> BenchResult:
     """Read files that the page wrote, all in one browser.
 
@@ -91,7 +89,7 @@ def read_browser_results(paths: Sequence[Path]) -> BenchResult:
         OSError: a file does not exist, or cannot be read.
         ValueError: not a page's result, damaged, or from another browser than the first.
     """
-    files = [read_browser_file(path) for path in paths]
+    files = [BROWSER.read(path) for path in paths]
     first = files[0]
     machine = _machine(first)
     for path, file in zip(paths, files, strict=True):
@@ -101,63 +99,24 @@ def read_browser_results(paths: Sequence[Path]) -> BenchResult:
                 f"{paths[0]}; a table has one machine, so import them separately"
             )
     gpu = next((file.browser.gpu for file in files if file.browser.gpu), None)
-    return BenchResult(
-        conditions=Conditions(
-            size=first.size,
-            protocol="edge",
-            device=first.backend,
-            threads=first.threads,
-            runs=len(first.infer_ms),
-            warmup=first.warmup,
-        ),
-        data=DataSet(first.content, LAYOUT, "-", 0, ""),
+    return BROWSER.joined(
+        first,
+        [_row(file, str(path)) for path, file in zip(paths, files, strict=True)],
+        size=first.size,
+        device=first.backend,
         environment=dataclasses.replace(machine, gpu=gpu),
-        rows=tuple(_row(file, str(path)) for path, file in zip(paths, files, strict=True)),
-        measured_on=first.measured_on,
     )
 
 
-def read_browser_file(path: Path) -> BrowserFile:
-    """Read one file that the page offered for download.
-
-    Raises:
-        OSError: it does not exist, or cannot be read.
-        ValueError: not JSON, not a page's result, of another version, or without measurements.
-    """
-    body = read_body(path)
-    if body.get("schema") != SCHEMA:
-        raise ValueError(f"{path}: not a result of the web page; download it from there again")
-    if body.get("schema_version") != SCHEMA_VERSION:
-        raise ValueError(
-            f"{path}: browser schema {body.get('schema_version')!r}, this version reads "
-            f"{SCHEMA_VERSION}; use a page and a deblur-bench of the same version"
-        )
-    file = from_json_types(BrowserFile, body, origin=str(path))
-    _manifest(file, str(path))
-    refuse_bad_times(path, file.infer_ms, file.end_to_end_ms, file.pre_ms, file.post_ms)
-    return file
-
-
-def _manifest(file: BrowserFile, origin: str) -> Manifest:
-    return Manifest.from_dict(file.manifest, origin=f"{origin}, its manifest")
-
-
 def _row(file: BrowserFile, origin: str) -> Row:
-    manifest = _manifest(file, origin)
     where = "WebGPU" if file.backend == "webgpu" else f"WebAssembly, {file.threads} threads"
-    return Row(
+    return row_of(
+        file,
+        manifest_of(file, origin),
+        file.size,
         engine=f"{file.model} in the browser, {where}",
-        target=manifest.target,
-        backbone=manifest.backbone,
-        network=manifest.network,
-        norm=manifest.norm,
-        runs_as=file.ran,
-        precision=manifest.target.rpartition("-")[2],
-        sha256=manifest.sha256,
-        checkpoint_sha256=manifest.checkpoint.sha256,
-        footprint=footprint_of(manifest, file.size),
-        latency=latency_of(file, file.size, "browsers do not tell"),
         runtime=RUNTIME,
+        memory_method="browsers do not tell",
     )
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import browser, phone
+from .browser import BROWSER, read_browser_results
 from .imported import read_body
+from .phone import PHONE, read_phone_results
 
 if TYPE_CHECKING:
     from .result import BenchResult
@@ -20,11 +21,11 @@ def read_imported(paths: Sequence[Path]) -> BenchResult:
         OSError: a file does not exist, or cannot be read.
         ValueError: not such a result, damaged, or not all of one machine.
     """
-    if read_body(paths[0]).get("schema") == browser.SCHEMA:
-        return browser.read_browser_results(paths)
-    return phone.read_phone_results(paths)
+    if read_body(paths[0]).get("schema") == BROWSER.schema:
+        return read_browser_results(paths)
+    return read_phone_results(paths)
 
 
 def is_imported(body: object) -> bool:
     """Whether the parsed JSON is a file of a phone or a browser, of any version."""
-    return isinstance(body, dict) and body.get("schema") in (browser.SCHEMA, phone.SCHEMA)
+    return isinstance(body, dict) and body.get("schema") in (BROWSER.schema, PHONE.schema)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
-from .result import Footprint, Latency
+from ..runtimes.artifact import Manifest
+from .result import BenchResult, Conditions, DataSet, Environment, Footprint, Latency, Row
+from .serialise import from_json_types
 from .timing.latency import spread
 
-if TYPE_CHECKING:
-    from ..runtimes.artifact import Manifest
 
-
-class Times(Protocol):
-    """The measurements of a file, in milliseconds: every run. See `phone.PhoneFile`."""
+class Measured(Protocol):
+    """What files of all kinds have. Times in milliseconds: every run. See `phone.PhoneFile`."""
 
     @property
-    def content(self) -> str: ...  # noqa: D102 - the fields are described there
+    def measured_on(self) -> str: ...  # noqa: D102 - the fields are described there
+    @property
+    def manifest(self) -> dict[str, Any]: ...  # noqa: D102
+    @property
+    def threads(self) -> int: ...  # noqa: D102
+    @property
+    def ran(self) -> str: ...  # noqa: D102
+    @property
+    def content(self) -> str: ...  # noqa: D102
     @property
     def warmup(self) -> int: ...  # noqa: D102
     @property
@@ -32,6 +41,92 @@ class Times(Protocol):
     def pre_ms(self) -> tuple[float, ...]: ...  # noqa: D102
     @property
     def post_ms(self) -> tuple[float, ...]: ...  # noqa: D102
+
+
+File = TypeVar("File", bound=Measured)
+
+
+@dataclass(frozen=True)
+class Kind(Generic[File]):
+    """A kind of files.
+
+    Attributes:
+        file: Their fields.
+        name: ``browser``; ends the schema and is the layout of the rows' data set.
+        version: Of the schema that this version reads.
+        source: What writes them, for messages: ``the web page``.
+        retry: What to do about a file of something else.
+        writer: What must be of this version too: ``a page``.
+    """
+
+    file: type[File]
+    name: str
+    version: int
+    source: str
+    retry: str
+    writer: str
+
+    @property
+    def schema(self) -> str:
+        """The value of the field ``schema``."""
+        return f"edgedeblur.{self.name}"
+
+    def read(self, path: Path) -> File:
+        """Read one file.
+
+        Raises:
+            OSError: it does not exist, or cannot be read.
+            ValueError: not JSON, of another kind or version, altered, or without measurements.
+        """
+        body = read_body(path)
+        if body.get("schema") != self.schema:
+            raise ValueError(f"{path}: not a result of {self.source}; {self.retry}")
+        if body.get("schema_version") != self.version:
+            raise ValueError(
+                f"{path}: {self.name} schema {body.get('schema_version')!r}, this version reads "
+                f"{self.version}; use {self.writer} and a deblur-bench of the same version"
+            )
+        file = from_json_types(self.file, body, origin=str(path))
+        manifest_of(file, str(path))
+        refuse_bad_times(path, file.infer_ms, file.end_to_end_ms, file.pre_ms, file.post_ms)
+        return file
+
+    def joined(
+        self,
+        first: File,
+        rows: Sequence[Row],
+        *,
+        size: tuple[int, int],
+        device: str,
+        environment: Environment,
+    ) -> BenchResult:
+        """The rows of one machine as a result, under the conditions of its first file.
+
+        ``size``: (height, width) of the network's input.
+        """
+        return BenchResult(
+            conditions=Conditions(
+                size=size,
+                protocol="edge",
+                device=device,
+                threads=first.threads,
+                runs=len(first.infer_ms),
+                warmup=first.warmup,
+            ),
+            data=DataSet(first.content, self.name, "-", 0, ""),
+            environment=environment,
+            rows=tuple(rows),
+            measured_on=first.measured_on,
+        )
+
+
+def manifest_of(file: Measured, origin: str) -> Manifest:
+    """The artifact's manifest, its digest checked again.
+
+    Raises:
+        ValueError: it was altered, or is of another version.
+    """
+    return Manifest.from_dict(file.manifest, origin=f"{origin}, its manifest")
 
 
 def read_body(path: Path) -> dict[str, Any]:
@@ -72,7 +167,7 @@ def footprint_of(manifest: Manifest, size: tuple[int, int]) -> Footprint:
     )
 
 
-def latency_of(file: Times, size: tuple[int, int], memory_method: str) -> Latency:
+def latency_of(file: Measured, size: tuple[int, int], memory_method: str) -> Latency:
     """The measurements as those of a row; one tile of (height, width) ``size``."""
     infer = spread(file.infer_ms)
     return Latency(
@@ -94,4 +189,30 @@ def latency_of(file: Times, size: tuple[int, int], memory_method: str) -> Latenc
         memory_method=memory_method,
         round_medians_ms=(infer.median_ms,),
         infer_runs_ms=file.infer_ms,
+    )
+
+
+def row_of(
+    file: Measured,
+    manifest: Manifest,
+    size: tuple[int, int],
+    *,
+    engine: str,
+    runtime: str,
+    memory_method: str,
+) -> Row:
+    """The row of a file, whose network takes (height, width) ``size``."""
+    return Row(
+        engine=engine,
+        target=manifest.target,
+        backbone=manifest.backbone,
+        network=manifest.network,
+        norm=manifest.norm,
+        runs_as=file.ran,
+        precision=manifest.target.rpartition("-")[2],
+        sha256=manifest.sha256,
+        checkpoint_sha256=manifest.checkpoint.sha256,
+        footprint=footprint_of(manifest, size),
+        latency=latency_of(file, size, memory_method),
+        runtime=runtime,
     )

@@ -6,28 +6,14 @@ The app writes one file per measurement (schema ``edgedeblur.phone``, version 1)
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..runtimes.artifact import Manifest
-from .imported import footprint_of, latency_of, read_body, refuse_bad_times
-from .result import (
-    BenchResult,
-    Conditions,
-    DataSet,
-    Environment,
-    PhoneParity,
-    PhoneRun,
-    PhoneSample,
-    Row,
-)
-from .serialise import from_json_types
-
-SCHEMA = "edgedeblur.phone"
-SCHEMA_VERSION = 1
-LAYOUT = "phone"
+from .imported import Kind, manifest_of, row_of
+from .result import BenchResult, Environment, PhoneParity, PhoneRun, PhoneSample, Row
 
 
 @dataclass(frozen=True)
@@ -90,6 +76,9 @@ class PhoneFile:
     sustained: tuple[PhoneSample, ...]
 
 
+PHONE = Kind(PhoneFile, "phone", 1, "the Android app", "share it from there again", "an app")
+
+
 def read_phone_results(paths: Sequence[Path]) -> BenchResult:
     """Read files that the app wrote, all on one phone.
 
@@ -97,7 +86,7 @@ def read_phone_results(paths: Sequence[Path]) -> BenchResult:
         OSError: a file does not exist, or cannot be read.
         ValueError: not an app result, damaged, or from another phone than the first.
     """
-    files = [read_phone_file(path) for path in paths]
+    files = [PHONE.read(path) for path in paths]
     first = files[0]
     for path, file in zip(paths, files, strict=True):
         if file.device != first.device or file.tensorflow_lite != first.tensorflow_lite:
@@ -105,69 +94,31 @@ def read_phone_results(paths: Sequence[Path]) -> BenchResult:
                 f"{path}: measured on another phone, or with another TensorFlow Lite, than "
                 f"{paths[0]}; a table has one machine, so import them separately"
             )
-    size = _manifest(first, str(paths[0])).macs_size
-    return BenchResult(
-        conditions=Conditions(
-            size=size or (0, 0),
-            protocol="edge",
-            device=first.accelerator,
-            threads=first.threads,
-            runs=len(first.infer_ms),
-            warmup=first.warmup,
-        ),
-        data=DataSet(first.content, LAYOUT, "-", 0, ""),
+    return PHONE.joined(
+        first,
+        [_row(file, str(path)) for path, file in zip(paths, files, strict=True)],
+        size=manifest_of(first, str(paths[0])).macs_size or (0, 0),
+        device=first.accelerator,
         environment=_environment(first),
-        rows=tuple(_row(file, str(path)) for path, file in zip(paths, files, strict=True)),
-        measured_on=first.measured_on,
     )
 
 
-def read_phone_file(path: Path) -> PhoneFile:
-    """Read one file that the app shared.
-
-    Raises:
-        OSError: it does not exist, or cannot be read.
-        ValueError: not JSON, not an app result, of another version, or without measurements.
-    """
-    body = read_body(path)
-    if body.get("schema") != SCHEMA:
-        raise ValueError(f"{path}: not a result of the Android app; share it from there again")
-    if body.get("schema_version") != SCHEMA_VERSION:
-        raise ValueError(
-            f"{path}: phone schema {body.get('schema_version')!r}, this version reads "
-            f"{SCHEMA_VERSION}; use an app and a deblur-bench of the same version"
-        )
-    file = from_json_types(PhoneFile, body, origin=str(path))
-    _manifest(file, str(path))
-    refuse_bad_times(path, file.infer_ms, file.end_to_end_ms, file.pre_ms, file.post_ms)
-    return file
-
-
-def _manifest(file: PhoneFile, origin: str) -> Manifest:
-    return Manifest.from_dict(file.manifest, origin=f"{origin}, its manifest")
-
-
 def _row(file: PhoneFile, origin: str) -> Row:
-    manifest = _manifest(file, origin)
+    manifest = manifest_of(file, origin)
     size = manifest.input.size
     if size is None:
         raise ValueError(f"{origin}: the model takes any size; the app measures fixed ones only")
     where = file.accelerator if file.threads == 1 else f"{file.accelerator}, {file.threads} threads"
-    return Row(
+    row = row_of(
+        file,
+        manifest,
+        size,
         engine=f"{file.model} on {file.device.model}, {where}",
-        target=manifest.target,
-        backbone=manifest.backbone,
-        network=manifest.network,
-        norm=manifest.norm,
-        runs_as=file.ran,
-        precision=manifest.target.rpartition("-")[2],
-        sha256=manifest.sha256,
-        checkpoint_sha256=manifest.checkpoint.sha256,
-        footprint=footprint_of(manifest, size),
-        latency=latency_of(file, size, "not measured on phones"),
         runtime="org.tensorflow.lite",
-        phone=PhoneRun(file.ran, file.content, file.parity, file.sustained),
+        memory_method="not measured on phones",
     )
+    phone = PhoneRun(file.ran, file.content, file.parity, file.sustained)
+    return dataclasses.replace(row, phone=phone)
 
 
 def _environment(file: PhoneFile) -> Environment:

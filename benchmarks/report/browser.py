@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ..browser import LAYOUT
+from ..browser import BROWSER
 from ..result import BenchResult
 
 
 def is_from_browser(result: BenchResult) -> bool:
     """Whether the web page measured it."""
-    return result.data.layout == LAYOUT
+    return result.data.layout == BROWSER.name
 
 
 def browser_notes(result: BenchResult) -> tuple[str, ...]:

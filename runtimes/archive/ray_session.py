@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Generator
@@ -18,6 +19,7 @@ from ..optional import require
 
 LOCAL = "local"  # `--ray` without an address
 _STARTS = 3  # of a local Ray, before giving up
+_ANSWER_S = 10.0  # in which a cluster's head must take a connection
 _ADDRESS = re.compile(r"auto|[A-Za-z0-9.\-\[\]:]+:\d{1,5}")
 # No word to a server about who uses Ray; no remark on how GPUs will be hidden some day.
 _QUIET = {
@@ -72,7 +74,7 @@ def ray_session(address: str, *, cpus: int) -> Generator[ModuleType]:
         if folder is not None:
             options |= {"num_cpus": cpus, "include_dashboard": False, "_temp_dir": folder}
         try:
-            _connect(ray, address, options)
+            connect_ray(ray, address, options)
             _quieten()
             yield ray
         finally:
@@ -81,8 +83,14 @@ def ray_session(address: str, *, cpus: int) -> Generator[ModuleType]:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:  # noqa: ANN401 - Ray
+def connect_ray(ray: Any, address: str, options: dict[str, Any]) -> None:  # noqa: ANN401 - Ray
+    """``ray.init`` with these options; tried again where a busy machine starts Ray too slowly.
+
+    Raises:
+        ConnectionError: no cluster answers at the address, or a local one does not start.
+    """
     try:
+        _check_reachable(address)
         for left in reversed(range(_STARTS)):
             try:
                 ray.init(address=address, **options)
@@ -93,7 +101,7 @@ def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:  # noqa: 
                 if type(error) is not Exception or not left:
                     raise
                 ray.shutdown()
-    except ConnectionError as error:
+    except (OSError, OverflowError) as error:  # ConnectionError, unknown host, no such port
         raise ConnectionError(
             f"no Ray cluster answers at {address}; start one with 'ray start --head', or leave the "
             "address out"
@@ -104,6 +112,13 @@ def _connect(ray: Any, address: str, options: dict[str, Any]) -> None:  # noqa: 
         raise ConnectionError(
             f"Ray did not start ({one_line(error)}); try again, on a less busy machine"
         ) from error
+
+
+def _check_reachable(address: str) -> None:
+    """Raise OSError if nothing listens at HOST:PORT: Ray would try for minutes, with many words."""
+    host, colon, port = address.rpartition(":")
+    if colon:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
 
 
 def _quieten() -> None:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Generator
 from typing import Any
 
+from ..archive.arguments import add_ray_option
+from ..archive.ray_session import LOCAL
 from ..command_line.common_options import Group, add_common_options
 from ..command_line.console import DONE, print_json, run_command
 from ..command_line.picture_options import add_tiling_options, count, quality
@@ -109,11 +111,10 @@ def _add_replicas(group: Group) -> None:
         help="as for deblur-run (default: %(default)s)",
     )
     where = group.add_mutually_exclusive_group()
-    where.add_argument(
-        "--ray",
-        metavar="ADDRESS",
-        help="a running Ray cluster, for example auto; the artifact must lie at the same path "
-        "there (default: start Ray here, and stop it at the end)",
+    add_ray_option(
+        where,
+        "run the replicas on the Ray cluster at HOST:PORT or 'auto'; the artifact must lie at the "
+        "same path there (default: start Ray here, and stop it at the end)",
     )
     where.add_argument(
         "--in-process",
@@ -226,7 +227,7 @@ def _backend(settings: Settings, arguments: argparse.Namespace) -> Generator[Bac
     if not arguments.in_process:
         from .replicas import running_replicas
 
-        with running_replicas(settings, arguments.ray) as backend:
+        with running_replicas(settings, arguments.ray or LOCAL) as backend:
             yield backend
         return
     from .backend import Replica

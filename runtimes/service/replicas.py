@@ -6,16 +6,18 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
+import sys
 from collections.abc import Generator
 from typing import Any
 
-from ..command_line.console import one_line
+from ..archive.ray_session import LOCAL, connect_ray
 from ..optional import require
 from ..sdk_errors import suppress_output
 from .backend import Backend, Replica
 from .settings import Answer, Ask, Refusal, Settings
 
-NAME = "deblur"  # of the Serve application
+NAME = "deblur"  # of the Serve application; on a cluster that others use too, its beginning
 _REPLICA = "Replica"  # of their deployment
 _TRIES = 3
 _READY_AGE_S = 1.0  # how old the answer to "is a replica running?" may be
@@ -139,51 +141,57 @@ def _front_class() -> type:
 
 
 @contextlib.contextmanager
-def running_replicas(settings: Settings, address: str | None) -> Generator[Backend]:
-    """Deploy the replicas and stop them at the end; without an address, on a Ray of their own.
+def running_replicas(settings: Settings, address: str) -> Generator[Backend]:
+    """Deploy the replicas and stop them at the end, with Ray itself where it is ``local``.
 
     Raises:
         ValueError: they do not start; the text is the first replica's reason.
-        ConnectionError: no Ray cluster at ``address``.
+        ConnectionError: no Ray cluster at ``address``, or a local one does not start.
         MissingDependencyError: Ray Serve is not installed.
     """
-    for name, value in {**_QUIET, **({} if address else _LOCAL)}.items():
-        os.environ.setdefault(name, value)  # before the import, which reads them
+    local = address == LOCAL
+    for key, value in {**_QUIET, **(_LOCAL if local else {})}.items():
+        os.environ.setdefault(key, value)  # before the import, which reads them
     ray = require("ray", extra="serve")
     serve = require("ray.serve", extra="serve")
-    cores = {} if address else {"num_cpus": settings.most_replicas * settings.threads}
+    # Deploying under a name that is taken replaces what runs there: another service's replicas.
+    name = NAME if local else f"{NAME}-{secrets.token_hex(4)}"
+    cores = settings.most_replicas * settings.threads
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if local:
+        options |= {"num_cpus": cores, "include_dashboard": False}
     try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            **cores,
-        )
-    except Exception as error:  # it raises bare ones, for a slow machine too
-        ray.shutdown()
-        raise ConnectionError(f"Ray did not start ({one_line(error)}); try again") from error
-    try:
+        connect_ray(ray, address, options)
+        if not local:
+            _tell_missing_cores(ray, settings)
         with suppress_output():  # Ray Serve tells its steps
             serve.start(proxy_location="Disabled", logging_config={"log_level": "ERROR"})
-            handle = _run(settings)
+            handle = _run(settings, name)
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
-        yield RayBackend(handle)
+        yield RayBackend(handle, name)
     finally:
-        with suppress_output(), contextlib.suppress(Exception):
-            serve.delete(NAME)
-            if not address:
-                serve.shutdown()
+        if ray.is_initialized():
+            with suppress_output(), contextlib.suppress(Exception):
+                serve.delete(name)
+                if local:
+                    serve.shutdown()
         ray.shutdown()
 
 
-def _run(settings: Settings) -> Any:  # noqa: ANN401 - a DeploymentHandle
+def _tell_missing_cores(ray: Any, settings: Settings) -> None:  # noqa: ANN401 - Ray
+    """One line where the wait for the replicas may be long: until the cluster has grown."""
+    there = int(ray.cluster_resources().get("CPU", 0))
+    if (wanted := settings.replicas * settings.threads) > there:
+        sys.stderr.write(f"the cluster has {there} cores; waiting until it has {wanted}\n")
+
+
+def _run(settings: Settings, name: str) -> Any:  # noqa: ANN401 - a DeploymentHandle
     """Deploy, and wait until all replicas have the artifact open."""
     serve = require("ray.serve", extra="serve")
     try:
-        return serve.run(replicas_of(settings), name=NAME, route_prefix=None)
+        return serve.run(replicas_of(settings), name=name, route_prefix=None)
     except RuntimeError as error:
-        raise ValueError(f"the replicas did not start ({_reason()})") from error
+        raise ValueError(f"the replicas did not start ({_reason(name)})") from error
 
 
 def _running(name: str) -> int:
@@ -200,9 +208,9 @@ def _status(name: str) -> Any:  # noqa: ANN401 - Ray Serve's status class
     return serve.status().applications.get(name)
 
 
-def _reason() -> str:
+def _reason(name: str) -> str:
     """Why replicas do not start: the last line of what Ray reports."""
-    application = _status(NAME)
+    application = _status(name)
     if application is None:
         return "no reason was given"
     texts = [d.message for d in application.deployments.values() if d.message]

@@ -5,6 +5,16 @@ from edgedeblur.runtimes.service.backend import Replica
 from tests.runtimes.service.support import Gated, opener, served, settings
 
 
+@pytest.fixture(scope="session")
+def artifact(tmp_path_factory):
+    from edgedeblur.export import cli as export_cli
+
+    path = tmp_path_factory.mktemp("artifact") / "model.onnx"
+    argv = ["--backbone", "mobilenet_dsc", "--target", "onnx-fp32", "--dynamic", "-o", str(path)]
+    assert export_cli.main(argv) == 0
+    return path
+
+
 @pytest.fixture(scope="module")
 def service():
     """A service with small limits over a network that inverts."""

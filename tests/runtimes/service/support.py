@@ -6,7 +6,10 @@ import contextlib
 import http.client
 import io
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from types import SimpleNamespace
@@ -20,6 +23,9 @@ from PIL import Image
 from tests.runtimes.cli_run.support import Inverter, manifest, pixels
 
 HOST = "127.0.0.1"
+START_S = 240
+# Ray's own start may fail on a machine that is busy; that is its `ConnectionError`, tried again.
+TRIES = 3
 
 
 class Gated(Inverter):
@@ -74,6 +80,29 @@ def served(backend, chosen):
         service.draining = True
         thread.join(30)
         assert not thread.is_alive()
+
+
+def started(artifact, *options):
+    """The process of `deblur-serve`, and what it printed once it was ready."""
+    code = "import sys; from edgedeblur.runtimes.service.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, str(artifact), "--port", "0", "--json", *options]
+    for _ in range(TRIES):
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+        )  # fmt: skip
+        watchdog = threading.Timer(START_S, process.kill)
+        watchdog.start()
+        text = ""
+        for line in process.stdout:
+            text += line
+            if line == "}\n":
+                watchdog.cancel()
+                return process, json.loads(text)
+        watchdog.cancel()
+        _, error = process.communicate()
+        assert "Ray did not start" in error, error
+    raise AssertionError(f"Ray did not start {TRIES} times")
 
 
 def ask(port, method="GET", path="/", body=None, headers=None, timeout=30):

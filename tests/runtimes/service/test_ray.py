@@ -12,48 +12,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from edgedeblur.export import cli as export_cli
 from edgedeblur.runtimes import cli as run_cli
 
-from tests.runtimes.service.support import ask, deblur, encoded, refused
+from tests.runtimes.service.support import START_S, ask, deblur, encoded, refused, started
 
 pytestmark = pytest.mark.heavy
 ROOT = Path(__file__).parents[3]
 SAMPLES = ROOT / "benchmarks" / "samples" / "blurry"
-START_S = 240
-# Ray's own start may fail on a machine that is busy; that is its `ConnectionError`, tried again.
-TRIES = 3
-
-
-@pytest.fixture(scope="module")
-def artifact(tmp_path_factory):
-    path = tmp_path_factory.mktemp("artifact") / "model.onnx"
-    argv = ["--backbone", "mobilenet_dsc", "--target", "onnx-fp32", "--dynamic", "-o", str(path)]
-    assert export_cli.main(argv) == 0
-    return path
-
-
-def started(artifact, *options):
-    """The process of `deblur-serve`, and what it printed once it was ready."""
-    code = "import sys; from edgedeblur.runtimes.service.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, str(artifact), "--port", "0", "--json", *options]
-    for _ in range(TRIES):
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
-        )  # fmt: skip
-        watchdog = threading.Timer(START_S, process.kill)
-        watchdog.start()
-        text = ""
-        for line in process.stdout:
-            text += line
-            if line == "}\n":
-                watchdog.cancel()
-                return process, json.loads(text)
-        watchdog.cancel()
-        _, error = process.communicate()
-        assert "Ray did not start" in error, error
-    raise AssertionError(f"Ray did not start {TRIES} times")
 
 
 @pytest.fixture(scope="module")
