@@ -39,7 +39,7 @@ def alive(pid):
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
-def wait_until(condition, seconds=120):
+def wait_until(condition, seconds=400):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -90,7 +90,7 @@ def test_a_signal_to_the_whole_group_saves(number, start):
     workers = children(process.pid)
     assert len(workers) == 2
     os.killpg(process.pid, number)
-    _, told = process.communicate(timeout=120)
+    _, told = process.communicate(timeout=400)
     assert process.returncode == 128 + number
     check_saved(told, folder)
     assert not any(alive(worker) for worker in workers)
@@ -106,7 +106,7 @@ def test_loaders_end_when_the_run_is_killed(start):
     os.killpg(process.pid, signal.SIGTERM)  # ignored by the loaders
     process.kill()
     process.wait()
-    wait_until(lambda: not any(alive(worker) for worker in workers), seconds=30)
+    wait_until(lambda: not any(alive(worker) for worker in workers), seconds=120)
 
 
 class Asked:
