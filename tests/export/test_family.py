@@ -41,6 +41,15 @@ def test_cropped_transposed_is_the_same_convolution(kernel, groups):
     torch.testing.assert_close(found(image), plain(image), atol=1e-6, rtol=0)
 
 
+def test_a_relu_in_place_after_a_crop_scatters_nothing():
+    plain = nn.ConvTranspose2d(2, 2, 3, stride=2, padding=1, output_padding=1)
+    layers = with_cropped_transposed(nn.Sequential(plain, nn.ReLU(inplace=True)))
+    traced = torch.export.export(layers.eval(), (torch.rand(1, 2, 5, 7),)).run_decompositions()
+    called = [str(node.target) for node in traced.graph.nodes if node.op == "call_function"]
+    assert "aten.relu.default" in called
+    assert not [name for name in called if "scatter" in name or "copy" in name]
+
+
 def test_paddings_that_no_crop_makes_are_refused():
     dilated = nn.ConvTranspose2d(2, 2, 3, stride=2, padding=1, output_padding=1, dilation=2)
     larger = nn.ConvTranspose2d(2, 2, 3, stride=2, padding=0, output_padding=1)
