@@ -23,7 +23,9 @@ class CroppedTransposed(nn.ConvTranspose2d):
         sides: list[slice] = []
         for cut, kept in zip(self.padding, self.output_padding, strict=True):
             sides.append(slice(int(cut), (int(kept) - int(cut)) or None))
-        return whole[:, :, sides[0], sides[1]]
+        # A copy: a ReLU in place on a view would be exported as a scatter into the whole result,
+        # for which TFLite files hold masks as large as the map.
+        return whole[:, :, sides[0], sides[1]].clone()
 
 
 def with_cropped_transposed(module: nn.Module) -> nn.Module:

@@ -51,8 +51,8 @@ OPTIONS = (
            choices=IO_FORMATS, default="fp32"),
     Option("--compute-capability", "GPUs that a TensorRT for RTX engine runs on (default: Ampere "
            "and newer)", _capabilities, metavar="75,80,86,89,120,121|current"),
-    Option("--profile", "smallest, usual and largest size of --dynamic (default: 32x32, --size, "
-           "--size)", _profile, metavar="MIN,OPT,MAX"),
+    Option("--profile", "smallest, usual and largest size of --dynamic (default: the network's "
+           "smallest, --size, --size)", _profile, metavar="MIN,OPT,MAX"),
     Option("--max-batch", "largest number of pictures at once (default: 1)", _number(1, 256),
            default=1, metavar="N"),
     Option("--workspace", "largest scratch memory of a layer in MiB (default: the library's)",

@@ -141,7 +141,8 @@ def profile_shapes(spec: ExportSpec) -> Shapes | None:
     """Min, opt and max input shape; None if no dimension is dynamic.
 
     Raises:
-        ValueError: ``--profile`` without ``--dynamic``, or sizes that do not grow.
+        ValueError: ``--profile`` without ``--dynamic``, sizes that do not grow, or a side that is
+            smaller than the network takes.
     """
     sizes, max_batch = spec.options["profile"], spec.options["max_batch"]
     if sizes is not None and not spec.dynamic:
@@ -157,6 +158,11 @@ def profile_shapes(spec: ExportSpec) -> Shapes | None:
         )
     if any(not a <= b <= c for a, b, c in zip(least, best, largest, strict=True)):
         raise ValueError("--profile is MIN,OPT,MAX; each size is at least the one before")
+    if spec.dynamic and min(least) < spec.smallest_side:
+        raise ValueError(
+            f"--profile begins with {least[0]}x{least[1]}; this network needs sides of "
+            f"{spec.smallest_side} or more"
+        )
     layout = io_tensors(spec)[0].layout
 
     def shape(batch: int, size: tuple[int, int]) -> tuple[int, ...]:

@@ -51,7 +51,7 @@ def train(
 ) -> int:
     """Train to the end; returns the exit code: 128 + its number after a signal, as shells do.
 
-    SIGINT and SIGTERM let the step at hand end, then save; a second one ends the process at once.
+    SIGINT and SIGTERM let the step at hand end, then save; one a second later ends it at once.
 
     ``prepare`` may change how the network computes (not what it stores) before training; it gets
     the network and some training pictures, float32 (1, 3, H, W) in [-1, 1]. ``report``: whether

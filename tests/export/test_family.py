@@ -24,6 +24,7 @@ FLOATS, INT8 = (
     [n for n, t in targets().items() if t.format in OURS and t.needs_calibration == calibrated]
     for calibrated in (False, True)
 )
+LEAST_SNR_DB = 20.0  # below what was measured: see docs/networks/NETWORKS.md
 
 
 @pytest.mark.parametrize("kernel", [3, 4, 5])
@@ -38,6 +39,15 @@ def test_cropped_transposed_is_the_same_convolution(kernel, groups):
     assert type(plain) is nn.ConvTranspose2d
     image = torch.randn(1, 4, 5, 7)
     torch.testing.assert_close(found(image), plain(image), atol=1e-6, rtol=0)
+
+
+def test_a_relu_in_place_after_a_crop_scatters_nothing():
+    plain = nn.ConvTranspose2d(2, 2, 3, stride=2, padding=1, output_padding=1)
+    layers = with_cropped_transposed(nn.Sequential(plain, nn.ReLU(inplace=True)))
+    traced = torch.export.export(layers.eval(), (torch.rand(1, 2, 5, 7),)).run_decompositions()
+    called = [str(node.target) for node in traced.graph.nodes if node.op == "call_function"]
+    assert "aten.relu.default" in called
+    assert not [name for name in called if "scatter" in name or "copy" in name]
 
 
 def test_paddings_that_no_crop_makes_are_refused():
@@ -168,14 +178,31 @@ def test_files_of_free_size_take_any_picture(name, target, weights, tmp_path):
     assert difference.max() <= 1
 
 
+def check_8_bits(name, target, size, file, folder):
+    """Noise of 8 bits well below the residual: at random weights the drop alone tells little."""
+    from edgedeblur.export import export
+
+    settings = Settings(norm="frozen", threads=1, calibration_count=4, rewrite="none")
+    path = folder / f"a{get_target(target).suffix}"
+    done = export(file, target, size=(size, size), output=path, settings=settings)
+    assert done.manifest.quantisation.psnr_drop_db <= 0.1
+    assert done.manifest.quantisation.residual_snr_db >= LEAST_SNR_DB
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", INT8)
 @pytest.mark.parametrize("name", ["inception", "deblurgan", "msr2b"])
 def test_networks_keep_the_drop_gate_in_8_bits(name, target, weights, tmp_path):
-    from edgedeblur.export import export
+    check_8_bits(name, target, max(64, get_network(name).smallest_side), weights(name), tmp_path)
 
-    settings = Settings(norm="frozen", threads=1, calibration_count=4, rewrite="none")
-    size = (max(64, get_network(name).smallest_side),) * 2
-    path = tmp_path / f"a{get_target(target).suffix}"
-    done = export(weights(name), target, size=size, output=path, settings=settings)
-    assert done.manifest.quantisation.psnr_drop_db <= 0.1
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["onnx-int8", "openvino-int8", "tflite-int8"])
+@pytest.mark.parametrize("name", ["inception", "deblurgan", "msr2b"])
+def test_networks_keep_the_drop_gate_in_8_bits_at_256(name, target, weights, tmp_path):
+    check_8_bits(name, target, 256, weights(name), tmp_path)
+
+
+@pytest.mark.heavy
+def test_a_small_network_keeps_the_drop_gate_in_8_bits(weights, tmp_path):
+    check_8_bits("msr2b", "onnx-int8", 64, weights("msr2b"), tmp_path)

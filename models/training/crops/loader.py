@@ -19,6 +19,7 @@ from ...data.restore import Restore, degraded
 from ..config import Config
 from ..schedule import decay_span
 from .sources import BadPictureError, Source
+from .worker_signals import WorkerSignals, held_back
 
 if TYPE_CHECKING:
     from ...data.blur import Picture
@@ -177,12 +178,7 @@ def batches(
         collate_fn=collate,
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=WorkerSignals() if workers else None,
     )
-    return cast("Iterator[Batch]", iter(loader))
-
-
-def _one_thread(_worker: int) -> None:
-    import cv2
-
-    cv2.setNumThreads(0)
+    with held_back():
+        return cast("Iterator[Batch]", iter(loader))

@@ -227,6 +227,11 @@ class TestRequests:
             profile_shapes(spec(profile=[[32, 32]] * 3))
         with pytest.raises(ValueError, match="MIN,OPT,MAX; each size is at least"):
             profile_shapes(spec(dynamic=True, profile=[[64, 64], [32, 64], [64, 64]]))
+        inception = dataclasses.replace(
+            spec(dynamic=True, profile=[[160, 128], [160, 160], [160, 160]]), smallest_side=160
+        )
+        with pytest.raises(ValueError, match=r"begins with 160x128; .* sides of 160 or more"):
+            profile_shapes(inception)
 
     def test_options_of_the_other_sdk(self, tmp_path):
         with pytest.raises(ValueError, match="--compute-capability needs --trt rtx"):
