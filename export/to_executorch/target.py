@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...quantize.ptq.pt2e_upsampling import with_transposed_upsampling
+from ...quantize.recipe import with_whole_blocks
 from ...runtimes.optional import require
 from ...runtimes.run_executorch.runner import ExecutorchRunner, missing_backends, quiet
 from ...runtimes.sdk_errors import suppress_output
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
-    from ...quantize.recipe import Recipe
     from ...runtimes.artifact import Manifest
     from ...runtimes.base import Runner
 
@@ -117,20 +117,9 @@ _BACKEND = Option(
     parse=backend_name,
     default="xnnpack",
     metavar="NAME",
+    tunable=False,
 )
 _CONVERT = {"fp32": convert_fp32, "fp16": convert_fp16, "int8": convert_int8}
-_POINTWISE = ".0.pointwise"
-
-
-def _whole_blocks_recipe(recipe: Recipe) -> Recipe:
-    """The recipe with both halves of a separable convolution in float, where it keeps one.
-
-    XNNPACK rounds what the depthwise half gives even if the pointwise one reads float.
-    """
-    keep = (entry.removesuffix(_POINTWISE) for entry in recipe.keep)
-    return dataclasses.replace(recipe, keep=tuple(keep))
-
-
 _BUILD = ("torch", "executorch")
 
 
@@ -149,7 +138,8 @@ def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
         about=about,
         options=(_BACKEND,),
         free_size=False,
-        recipe=_whole_blocks_recipe if precision == "int8" else None,
+        # XNNPACK rounds what the depthwise half gives even if the pointwise one reads float.
+        recipe=with_whole_blocks if precision == "int8" else None,
     )
 
 
