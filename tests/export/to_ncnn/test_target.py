@@ -85,8 +85,8 @@ class TestNcnnInt8(_Ncnn):
         model = read_model(path)
         stored = {name: held.weight.dtype.name for name, held in model.weights.items()}
         in_float = [layer for layer in model.layers if stored.get(layer.name) == "float32"]
-        # The first convolution, smooth2's pointwise one, the last two: depthwise and pointwise.
-        assert [layer.number(6) for layer in in_float] == [32 * 27, 64 * 32, 32 * 9, 32 * 3]
+        # The first convolution, then smooth2's and the last two: depthwise and pointwise each.
+        assert [layer.number(6) for layer in in_float] == [32 * 27, 64 * 9, 64 * 32, 32 * 9, 32 * 3]
         writes_8_bits = [layer for layer in model.layers if layer.number(8) > 100]
         assert len(writes_8_bits) > len(stored) / 2
 
