@@ -51,14 +51,13 @@ class Settings:
 def job_builder(checkpoint: Checkpoint, settings: Settings) -> Callable[[Job, LogStep], Manifest]:
     """A function that exports a job; all jobs share the prepared network and PyTorch's outputs."""
     from .android import ANDROID_OPTION, copy_to_app
-    from .prepare import CachingNetwork, check_norm_size, prepare
+    from .prepare import check_norm_size, prepare, with_cached_reference
     from .produce import produce
     from .web.option import WEB_OPTION
     from .web.write import check_site, write_site
 
     norm = settings.norm or checkpoint.norm
-    prepared = prepare(checkpoint, norm=norm)
-    prepared = dataclasses.replace(prepared, reference=CachingNetwork(prepared.reference))
+    prepared = with_cached_reference(prepare(checkpoint, norm=norm))
 
     def build(job: Job, log: LogStep) -> Manifest:
         check_norm_size(checkpoint.described, norm, job.spec.size)

@@ -226,6 +226,7 @@ def run_tuning(
     arguments: argparse.Namespace, checkpoint: Checkpoint, job: Job, threads: int
 ) -> int:
     """Time the candidate rewrites and record the fastest."""
+    from .prepare import prepare, with_cached_reference
     from .produce import produce
     from .rewrites.rewrite import parse_steps
     from .rewrites.tables import table_key, user_table
@@ -233,11 +234,12 @@ def run_tuning(
 
     target, spec = job.target, job.spec
     table: Path = arguments.table or user_table()
+    prepared = with_cached_reference(prepare(checkpoint, norm="frozen"))  # one for all candidates
 
     def build(text: str, path: Path) -> None:
         steps = parse_steps(text)
-        produce(target, checkpoint, spec, path, norm="frozen", rewrites=steps, force=True,
-                threads=threads)  # fmt: skip
+        produce(target, checkpoint, spec, path, norm="frozen", rewrites=steps, prepared=prepared,
+                force=True, threads=threads)  # fmt: skip
 
     with console(stderr=True).status("starting") as status:
         settings = _settings(arguments, threads)

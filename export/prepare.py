@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 
 from torch import Tensor, nn
@@ -68,6 +69,11 @@ def drop_unused_features(generator: Generator) -> Generator:
         if layer.removesuffix(".") in stored:
             delattr(stored[parent], name)
     return trimmed
+
+
+def with_cached_reference(graph: Graph) -> Graph:
+    """The same network, whose reference computes each picture once; see `CachingNetwork`."""
+    return dataclasses.replace(graph, reference=CachingNetwork(graph.reference))
 
 
 class CachingNetwork(nn.Module):

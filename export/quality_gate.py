@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..quantize.pipeline import CalibrationStability, QuantisedOnnx, QuantPlan, stability_db
-from ..quantize.quality_drop import QualityDrop, float_outputs, measure_drop
+from ..quantize.quality_drop import Infer, QualityDrop, float_outputs, measure_drop
 from ..quantize.search.sensitivity import most_sensitive_layers
 from ..runtimes.artifact import Manifest, Quantisation
 from ..runtimes.pictures.sample_inputs import load_sample_inputs
@@ -62,6 +63,31 @@ def with_quality_drop(
             **dataclasses.asdict(drop),
         ),
     )
+
+
+def calibration_stability(
+    graph: Graph, spec: ExportSpec, of_half: Callable[[int], Infer]
+) -> CalibrationStability:
+    """How far apart the two halves of the calibration pictures lead, for quantisers without ONNX.
+
+    Args:
+        graph: The float network.
+        spec: Its plan holds the pictures.
+        of_half: 0 or 1 -> the network quantised on that half, on float32 (1, 3, H, W) in [-1, 1].
+
+    Returns:
+        The difference of their PSNR against sharp pictures; None with a single picture.
+    """
+    plan = spec.quantise
+    assert plan is not None
+    if len(plan.calibration.crops) < 2:
+        return CalibrationStability(None)
+    plan.log("comparing the two halves of the calibration pictures")
+    multiple = graph.checkpoint.size_multiple
+    samples = load_sample_inputs(spec.size, multiple, dynamic=False, count=PARITY_PICTURES)
+    floats = float_outputs(lambda image: run_reference(graph.reference, image), samples)
+    first, second = (measure_drop(of_half(half), floats, samples).psnr_drop_db for half in (0, 1))
+    return CalibrationStability(abs(first - second))
 
 
 def _drop_message(

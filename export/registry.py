@@ -72,6 +72,8 @@ class Option:
         default: The value if the option is not given.
         metavar: How help names the value.
         recorded: Whether manifests record the value, because it affects the artifact.
+        tunable: Whether ``--tune`` may time other values than the default. Its table does not say
+            with which value an entry was timed.
     """
 
     flag: str
@@ -81,6 +83,7 @@ class Option:
     default: Any = None
     metavar: str | None = None
     recorded: bool = True
+    tunable: bool = True
 
     @property
     def key(self) -> str:

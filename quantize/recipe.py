@@ -21,6 +21,7 @@ from typing import Any
 from ..models.network.widths import backbone_of
 
 PAIRS = ("everywhere", "fused")
+_POINTWISE = ".0.pointwise"  # the second half of a separable convolution of the decoder
 DEPTHWISE = "depthwise"  # in `Recipe.keep`: all depthwise convolutions
 LAST = "final"  # in `Recipe.keep`: the last convolution, also where it has another name
 OBSERVERS = ("minmax", "percentile", "entropy", "mse")
@@ -165,6 +166,12 @@ def without_missing(recipe: Recipe, layers: Collection[str]) -> Recipe:
     ``layers`` are the network's, by `layer_name`.
     """
     keep = (e for e in recipe.keep if e == DEPTHWISE or any(is_kept(n, (e,)) for n in layers))
+    return dataclasses.replace(recipe, keep=tuple(keep))
+
+
+def with_whole_blocks(recipe: Recipe) -> Recipe:
+    """The recipe with both halves of a separable convolution in float, where it keeps one."""
+    keep = (entry.removesuffix(_POINTWISE) for entry in recipe.keep)
     return dataclasses.replace(recipe, keep=tuple(keep))
 
 

@@ -118,14 +118,20 @@ def tune(
         log: Called with a line at each step.
 
     Raises:
-        ValueError: ``rounds`` is below 1, or the target's runtime is only emulated on this
-            machine.
+        ValueError: ``rounds`` is below 1, the target's runtime is only emulated on this machine,
+            or an option that the table does not tell has another value than its default.
     """
     if runtime_for(Path(f"net{target.suffix}")).runner.emulated:
         raise ValueError(
             f"{target.name} cannot be timed on this machine, which only emulates it; choose with "
             "--rewrite"
         )
+    for option in target.options:
+        if not option.tunable and spec.options.get(option.key, option.default) != option.default:
+            raise ValueError(
+                f"the table of rewrites holds {target.name} with {option.flag} {option.default} "
+                f"only; leave out {option.flag}, or choose with --rewrite"
+            )
     if rounds < 1:
         raise ValueError(f"nothing can be timed in {rounds} rounds; use --rounds 1 or more")
     texts = candidates_for(checkpoint.backbone)

@@ -14,18 +14,17 @@ from ...quantize.pipeline import CalibrationStability, QuantPlan, merge_halves
 from ...quantize.ptq.coreml_layers import Layer, check_recipe, convolutions, int8_layers
 from ...quantize.ptq.coreml_program import quantise, with_biases, with_corrected_biases
 from ...quantize.ptq.coreml_stats import Stats, collect_stats, load_float
-from ...quantize.quality_drop import Infer, float_outputs, measure_drop
-from ...runtimes.pictures.sample_inputs import load_sample_inputs
 from ...runtimes.run_coreml.interpreter import MilProgram, quiet
 from ...runtimes.run_coreml.runner import from_pixels, to_pixels
 from ..graph import ExportSpec, Graph
-from ..verify import PARITY_PICTURES, run_reference
+from ..quality_gate import calibration_stability
 from .model import has_image_io, to_model
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ...quantize.calibration import CalibrationSet
+    from ...quantize.quality_drop import Infer
 
 
 def quantised_model(graph: Graph, spec: ExportSpec) -> tuple[Any, int, CalibrationStability]:
@@ -59,8 +58,16 @@ def quantised_model(graph: Graph, spec: ExportSpec) -> tuple[Any, int, Calibrati
     plan.log(f"quantising: {recipe.name}")
     with quiet():
         quantised = quantise(model, layers, recipe, stats)
-    stability = CalibrationStability(_stability_db(graph, model, layers, halves, spec, plan))
-    return quantised, len(int8_layers(layers, recipe)), stability
+    count = len(int8_layers(layers, recipe))
+    if halves is None or recipe.scheme.activation_bits is None:
+        return quantised, count, CalibrationStability(None)  # no ranges
+
+    def of_half(half: int) -> Infer:
+        with tempfile.TemporaryDirectory() as folder, quiet():
+            program = load_float(quantise(model, layers, recipe, halves[half]), Path(folder))
+        return _infer_function(program, spec)
+
+    return quantised, count, calibration_stability(graph, spec, of_half)
 
 
 def _calibrate_halves(
@@ -91,33 +98,6 @@ def _program_input(image: np.ndarray, spec: ExportSpec) -> Tensor:
     import torch
 
     return torch.from_numpy(to_pixels(image).astype(np.float32) if has_image_io(spec) else image)
-
-
-def _stability_db(
-    graph: Graph,
-    model: Any,  # noqa: ANN401
-    layers: dict[str, Layer],
-    halves: tuple[Stats, Stats] | None,
-    spec: ExportSpec,
-    plan: QuantPlan,
-) -> float | None:
-    """Difference between the halves' programs in PSNR against sharp pictures, dB.
-
-    None where no ranges were calibrated, or with a single picture.
-    """
-    no_ranges = plan.recipe.scheme.activation_bits is None
-    if halves is None or no_ranges or len(plan.calibration.crops) < 2:
-        return None
-    plan.log("comparing the two halves of the calibration pictures")
-    multiple = graph.checkpoint.size_multiple
-    samples = load_sample_inputs(spec.size, multiple, dynamic=False, count=PARITY_PICTURES)
-    floats = float_outputs(lambda image: run_reference(graph.reference, image), samples)
-    drops: list[float] = []
-    for stats in halves:
-        with tempfile.TemporaryDirectory() as folder, quiet():
-            program = load_float(quantise(model, layers, plan.recipe, stats), Path(folder))
-        drops.append(measure_drop(_infer_function(program, spec), floats, samples).psnr_drop_db)
-    return abs(drops[0] - drops[1])
 
 
 def _infer_function(program: MilProgram, spec: ExportSpec) -> Infer:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ...quantize.pipeline import CalibrationStability, QuantPlan
 from ...quantize.ptq.pt2e import quantised_module
-from ...quantize.quality_drop import float_outputs, measure_drop
-from ...runtimes.pictures.sample_inputs import load_sample_inputs
 from ..graph import ExportSpec, Graph
-from ..verify import PARITY_PICTURES, run_reference
+from ..quality_gate import calibration_stability
+from ..verify import run_reference
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from ...quantize.pipeline import CalibrationStability
+    from ...quantize.quality_drop import Infer
 
 
 def quantised_network(graph: Graph, spec: ExportSpec) -> tuple[nn.Module, CalibrationStability]:
@@ -41,25 +39,9 @@ def quantised_network(graph: Graph, spec: ExportSpec) -> tuple[nn.Module, Calibr
     images = list(plan.calibration.images())
     plan.log(f"quantising: {plan.recipe.name}, {len(images)} calibration pictures")
     network = quantised_module(graph.module, plan.recipe, images, plan.threads)
-    return network, CalibrationStability(_stability_db(graph, spec, plan, images))
 
+    def of_half(half: int) -> Infer:
+        net = quantised_module(graph.module, plan.recipe, images[half::2], plan.threads)
+        return lambda image: run_reference(net, image)
 
-def _stability_db(
-    graph: Graph, spec: ExportSpec, plan: QuantPlan, images: Sequence[np.ndarray]
-) -> float | None:
-    """Difference between the halves' networks in PSNR against sharp pictures, dB.
-
-    None with a single picture.
-    """
-    if len(images) < 2:
-        return None
-    plan.log("comparing the two halves of the calibration pictures")
-    multiple = graph.checkpoint.size_multiple
-    samples = load_sample_inputs(spec.size, multiple, dynamic=False, count=PARITY_PICTURES)
-    floats = float_outputs(lambda image: run_reference(graph.reference, image), samples)
-    drops: list[float] = []
-    for start in (0, 1):
-        half = quantised_module(graph.module, plan.recipe, list(images[start::2]), plan.threads)
-        drop = measure_drop(lambda image, net=half: run_reference(net, image), floats, samples)
-        drops.append(drop.psnr_drop_db)
-    return abs(drops[0] - drops[1])
+    return network, calibration_stability(graph, spec, of_half)

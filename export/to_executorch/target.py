@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...quantize.ptq.pt2e_upsampling import with_transposed_upsampling
+from ...quantize.recipe import with_whole_blocks
 from ...runtimes.optional import require
 from ...runtimes.run_executorch.runner import ExecutorchRunner, missing_backends, quiet
 from ...runtimes.sdk_errors import suppress_output
 from ..graph import ExportSpec, Graph
 from ..registry import Converted, Option, StandIn, Target, register
 from ..to_onnx.target import INT8_TOLERANCE_DB
+from .half import float16_kernels, half_module
 from .lowering import backend_name, lower
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
-    from ...quantize.recipe import Recipe
     from ...runtimes.artifact import Manifest
     from ...runtimes.base import Runner
 
@@ -30,6 +31,21 @@ if TYPE_CHECKING:
 def convert_fp32(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
     """Write a program with float32 weights and arithmetic."""
     return write_program(_trace(graph.module, spec), spec, path)
+
+
+def convert_fp16(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
+    """Write a program with float16 arithmetic and kernels, float32 input and output.
+
+    Raises:
+        ValueError: a backend other than XNNPACK.
+    """
+    if spec.options["backend"] != "xnnpack":
+        raise ValueError(
+            f"{spec.target} is for --backend xnnpack, whose programs it keeps small; "
+            "use executorch-fp32"
+        )
+    with float16_kernels():
+        return write_program(_trace(graph.module, spec, half=True), spec, path)
 
 
 def convert_int8(graph: Graph, spec: ExportSpec, path: Path) -> Converted:
@@ -82,7 +98,7 @@ def _temporary_file(data: bytes) -> Generator[Path]:
         yield path
 
 
-def _trace(network: nn.Module, spec: ExportSpec) -> ExportedProgram:
+def _trace(network: nn.Module, spec: ExportSpec, *, half: bool = False) -> ExportedProgram:
     """The traced network; for XNNPACK without nearest-neighbour enlargement, which it lacks."""
     torch = require("torch", extra="export-executorch")
     image = (torch.zeros(1, 3, *spec.size),)
@@ -90,7 +106,8 @@ def _trace(network: nn.Module, spec: ExportSpec) -> ExportedProgram:
         program = torch.export.export(network, image)
         if spec.options["backend"] != "xnnpack":
             return program
-        return torch.export.export(with_transposed_upsampling(program.module()), image)
+        enlarged = with_transposed_upsampling(program.module())
+        return torch.export.export(half_module(enlarged) if half else enlarged, image)
 
 
 _BACKEND = Option(
@@ -100,20 +117,9 @@ _BACKEND = Option(
     parse=backend_name,
     default="xnnpack",
     metavar="NAME",
+    tunable=False,
 )
-_CONVERT = {"fp32": convert_fp32, "int8": convert_int8}
-_POINTWISE = ".0.pointwise"
-
-
-def _whole_blocks_recipe(recipe: Recipe) -> Recipe:
-    """The recipe with both halves of a separable convolution in float, where it keeps one.
-
-    XNNPACK rounds what the depthwise half gives even if the pointwise one reads float.
-    """
-    keep = (entry.removesuffix(_POINTWISE) for entry in recipe.keep)
-    return dataclasses.replace(recipe, keep=tuple(keep))
-
-
+_CONVERT = {"fp32": convert_fp32, "fp16": convert_fp16, "int8": convert_int8}
 _BUILD = ("torch", "executorch")
 
 
@@ -132,11 +138,17 @@ def _target(precision: str, about: str, tolerance_psnr_db: float) -> Target:
         about=about,
         options=(_BACKEND,),
         free_size=False,
-        recipe=_whole_blocks_recipe if precision == "int8" else None,
+        # XNNPACK rounds what the depthwise half gives even if the pointwise one reads float.
+        recipe=with_whole_blocks if precision == "int8" else None,
     )
 
 
 register(_target("fp32", "ExecuTorch program, float32, for XNNPACK unless told otherwise", 80.0))
+register(
+    _target(
+        "fp16", "ExecuTorch program for XNNPACK, float16 arithmetic, float input and output", 50.0
+    )
+)
 register(
     _target("int8", "ExecuTorch program for XNNPACK, int8 weights and activations, float input and "
             "output", INT8_TOLERANCE_DB)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...quantize.pipeline import CalibrationStability, QuantPlan
 from ...quantize.ptq.ncnn_model import (
-    BlobStats,
     NcnnModel,
     check_recipe,
     collect_stats,
@@ -17,14 +14,13 @@ from ...quantize.ptq.ncnn_model import (
     int8_layers,
     quantise,
 )
-from ...quantize.quality_drop import Infer, float_outputs, measure_drop
 from ...runtimes.optional import require
-from ...runtimes.pictures.sample_inputs import load_sample_inputs
 from ..graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
-from ..verify import PARITY_PICTURES, run_reference
+from ..quality_gate import calibration_stability
 
 if TYPE_CHECKING:
-    from ...runtimes.run_ncnn.param_file import Layer
+    from ...quantize.pipeline import CalibrationStability, QuantPlan
+    from ...quantize.quality_drop import Infer
 
 
 def checked_plan(graph: Graph, spec: ExportSpec) -> QuantPlan:
@@ -65,32 +61,11 @@ def quantised_model(
     stats = collect_stats(model, layers, images, plan.threads)
     plan.log(f"quantising: {plan.recipe.name}")
     done = quantise(model, layers, stats, plan.recipe)
-    return done, CalibrationStability(_stability_db(model, layers, stats, graph, spec))
 
+    def of_half(half: int) -> Infer:
+        return infer_function(quantise(model, layers, stats[half::2], plan.recipe), plan.threads)
 
-def _stability_db(
-    model: NcnnModel,
-    layers: Sequence[Layer],
-    stats: Sequence[Mapping[str, BlobStats]],
-    graph: Graph,
-    spec: ExportSpec,
-) -> float | None:
-    """Difference between the halves' models in PSNR against sharp pictures, dB.
-
-    None with a single picture.
-    """
-    plan = checked_plan(graph, spec)
-    if len(stats) < 2:
-        return None
-    plan.log("comparing the two halves of the calibration pictures")
-    multiple = graph.checkpoint.size_multiple
-    samples = load_sample_inputs(spec.size, multiple, dynamic=False, count=PARITY_PICTURES)
-    floats = float_outputs(lambda image: run_reference(graph.reference, image), samples)
-    drops: list[float] = []
-    for start in (0, 1):
-        half = quantise(model, layers, stats[start::2], plan.recipe)
-        drops.append(measure_drop(infer_function(half, plan.threads), floats, samples).psnr_drop_db)
-    return abs(drops[0] - drops[1])
+    return done, calibration_stability(graph, spec, of_half)
 
 
 def infer_function(model: NcnnModel, threads: int) -> Infer:

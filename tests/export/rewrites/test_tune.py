@@ -98,7 +98,8 @@ def test_auto_is_none_for_live_norms_and_unknown_targets():
 def test_packaged_table_is_what_its_evidence_says():
     table = json.loads(PACKAGED_TABLE.read_text())
     keys = [load_checkpoint(f"zoo:{name}").key for name in zoo_names()]
-    wanted = {f"{target}/{key}/avx512" for target in targets() for key in keys}
+    families = ("amx", "avx512")
+    wanted = {f"{t}/{key}/{family}" for t in targets() for key in keys for family in families}
     assert set(table) <= wanted
     for entry in table.values():
         parse_steps(entry["rewrite"])
@@ -112,3 +113,39 @@ def test_tuning_with_free_size_is_wrong_usage(capsys):
         main(["--tune", "--dynamic", "--backbone", "mobilenet_dsc", "--target", "onnx-fp32"])
     assert stopped.value.code == 2
     assert "--tune times one size" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("backend", ["portable", "vulkan"])
+def test_only_the_default_backend_is_tuned(backend, tmp_path, capsys):
+    built = tmp_path / "built"
+    command = ["--tune", "--backbone", "mobilenet_dsc", "--target", "executorch-fp32", "--size",
+               "64x96", "--backend", backend, "-o", str(built)]  # fmt: skip
+    assert main(command) == 1
+    assert (
+        capsys.readouterr()
+        .err.strip()
+        .endswith(
+            "the table of rewrites holds executorch-fp32 with --backend xnnpack only; leave out "
+            "--backend, or choose with --rewrite"
+        )
+    )
+    assert not built.exists()
+    assert not (tmp_path / "cache" / "rewrites.json").exists()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("target", ["executorch-fp32", "executorch-int8", "ncnn-fp16", "ncnn-int8"])
+def test_runtimes_of_phones_are_tuned(target, tmp_path, capsys, monkeypatch):
+    pytest.importorskip(get_target(target).run_modules[0])
+    few = ("none", "compose_separable@final,upsample_to_transposed@final")
+    monkeypatch.setattr(tune, "CANDIDATES", {"separable": few})
+    command = ["--tune", "--backbone", "mobilenet_dsc", "--target", target, "--size", "64x96",
+               "--rounds", "1", "--threads", "2", "--json"]  # fmt: skip
+    command += ["-o", str(tmp_path / "built")]
+    if target.endswith("int8"):
+        command += ["--calib-count", "2", "--max-drop", "9"]  # too few pictures to be good
+    assert main(command) == 0
+    measured = json.loads(capsys.readouterr().out)["candidates"]
+    assert [c["rewrite"] for c in measured] == list(few)
+    assert all((c["residual_snr_db"] is not None) == target.endswith("int8") for c in measured)
+    assert best_rewrite(target, "mobilenet_dsc").provenance.endswith("64x96, 2 threads")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from edgedeblur.export.produce import EMBED_KEY, produce
 from edgedeblur.export.registry import get_target
 from edgedeblur.export.rewrites.rewrite import apply_rewrites, parse_steps
 from edgedeblur.export.rewrites.tune import candidates_for
+from edgedeblur.export.to_executorch.half import float16_kernels
 from edgedeblur.export.to_executorch.lowering import REFUSED, backend_name
 from edgedeblur.export.to_executorch.target import convert_fp32
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
@@ -57,6 +59,45 @@ class TestExecutorchFp32(TargetContract):
         assert manifest.parity.max_abs <= 1e-5
         assert manifest.options == {"backend": "xnnpack"}
         assert b"XnnpackBackend" in path.read_bytes()
+
+
+class TestExecutorchFp16(TargetContract):
+    target_name = "executorch-fp16"
+
+    def embedded_text(self, path):
+        return text_of(path, EMBED_KEY.replace(".", "_"))
+
+    def test_weights_take_two_bytes_and_convolutions_run_in_xnnpack(self, built):
+        path, manifest = built
+        data = path.read_bytes()
+        # 2 bytes each, and float32 kernels of the 128-channel transposed convolutions that enlarge.
+        assert len(data) < 2 * manifest.params + 128 * 128 * 4 * 4 + 300_000
+        assert b"XnnpackBackend" in data
+        assert b"aten::convolution" not in data
+
+    def test_computes_in_float16(self, built):
+        parity = built[1].parity
+        assert parity.ran_on.endswith("threads, fp16")
+        assert parity.max_abs > 1e-5  # executorch-fp32 is closer than that
+
+    @pytest.mark.parametrize("backend", ["vulkan", "coreml", "portable"])
+    def test_other_backends_are_refused(self, backend, target, checkpoint, tmp_path):
+        spec = spec_for(target)
+        spec.options["backend"] = backend
+        with pytest.raises(ValueError, match=r"executorch-fp16 is for --backend xnnpack"):
+            produce(target, checkpoint, spec, tmp_path / "net.pte", norm="frozen")
+
+
+def test_serialiser_is_as_before_after_half_kernels():
+    from executorch.backends.xnnpack.operators.node_visitor import _node_visitor_dict as visitors
+
+    usual = dict(visitors)
+    with contextlib.suppress(RuntimeError), float16_kernels():
+        inside = dict(visitors)
+        raise RuntimeError
+    changed = [name for name in usual if inside[name] is not usual[name]]
+    assert changed == ["aten.convolution.default"]
+    assert visitors == usual
 
 
 class TestExecutorchInt8(TargetContract):
