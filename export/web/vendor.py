@@ -97,14 +97,12 @@ ORT = WebRuntime(
 _CHANGED = "// Changed by deblur-export --web; see export/web/vendor.py of edgedeblur.\n"
 # Workers of modules can only import scripts, which keeps their variables from `globalThis`. The
 # pool's workers, which are classic, load the same file.
+_GLUE_HEAD = "// This code implements the `-sMODULARIZE`"
+_GLUE_END = "if (typeof exports === 'object' && typeof module === 'object') {"
 _GLUE_EDITS = (
-    ("// This code implements the `-sMODULARIZE`", _CHANGED + "// This code implements the `-sMODULARIZE`"),
-    (
-        "if (typeof exports === 'object' && typeof module === 'object') {",
-        "globalThis.ModuleFactory = ModuleFactory;\n"
-        "if (typeof exports === 'object' && typeof module === 'object') {",
-    ),
-)  # fmt: skip
+    (_GLUE_HEAD, _CHANGED + _GLUE_HEAD),
+    (_GLUE_END, "globalThis.ModuleFactory = ModuleFactory;\n" + _GLUE_END),
+)
 # Of version 2.5.3. `threads` and `plain` need relaxed SIMD, which not every browser has; `compat`
 # does without. The build with promise integration is for WebGPU and WebNN, which the page leaves.
 LITERT = WebRuntime(
