@@ -1,4 +1,4 @@
-"""A served site with four small models, opened in headless Chromium."""
+"""A served site with small models, opened in headless Chromium."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SAMPLES = ROOT / "benchmarks" / "samples" / "blurry"
 CAT, DOGS = SAMPLES / "cat.png", SAMPLES / "dogs.png"
 SIZE = "64x96"
 FP32, INT8 = (f"mobilenet_dsc_onnx-{precision}_{SIZE}.onnx" for precision in ("fp32", "int8"))
-TFLITE_FP32, TFLITE_INT8 = (
-    f"mobilenet_dsc_tflite-{precision}_{SIZE}.tflite" for precision in ("fp32", "int8")
+TFLITE_FP32, TFLITE_FP16, TFLITE_INT8 = (
+    f"mobilenet_dsc_tflite-{precision}_{SIZE}.tflite" for precision in ("fp32", "fp16", "int8")
 )
-TARGETS = ("onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-int8")
+TARGETS = ("onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-fp16", "tflite-int8")
 
 
 def export_site(folder: Path, size: str = SIZE, targets=TARGETS) -> Path:

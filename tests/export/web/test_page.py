@@ -15,6 +15,7 @@ from .support import (
     DOGS,
     FP32,
     INT8,
+    TFLITE_FP16,
     TFLITE_FP32,
     TFLITE_INT8,
     Opened,
@@ -43,7 +44,7 @@ def test_first_load_is_small_and_threads_run_where_the_page_is_isolated(chromium
 
 @pytest.mark.parametrize(
     ("model", "least_db"),
-    [(FP32, 50.0), (INT8, 40.0), (TFLITE_FP32, 50.0), (TFLITE_INT8, 40.0)],
+    [(FP32, 50.0), (INT8, 40.0), (TFLITE_FP32, 50.0), (TFLITE_FP16, 50.0), (TFLITE_INT8, 40.0)],
 )
 def test_pixels_are_pythons(opened, site, model, least_db):
     opened.choose(model=model)
