@@ -61,13 +61,13 @@ have-maven:
 	  echo "this needs a JDK of version 17 or later and Maven, e.g. apt-get install default-jdk-headless maven"; exit 1; }
 
 NPM := export/web/node_modules/.package-lock.json
-WEB_MODELS := --backbone mobilenet_dsc --target onnx-fp32 --target onnx-int8
+WEB_MODELS := --backbone mobilenet_dsc --target onnx-fp32 --target onnx-int8 --target tflite-int8
 
-web: $(READY) web-packages  ## a web page in out/web that deblurs in the visitor's browser, with two models
+web: $(READY) web-packages  ## a web page in out/web that deblurs in the visitor's browser, with three models
 	$(BIN)/deblur-export $(WEB_MODELS) --output out --web out/web --force
 	@echo "Look at it with: $(BIN)/python -m edgedeblur.export.web.serve out/web"
 
-web-packages: $(NPM)  ## onnxruntime-web, as export/web/package-lock.json pins it; needs Node and npm
+web-packages: $(NPM)  ## onnxruntime-web and LiteRT.js, as export/web/package-lock.json pins them; needs Node and npm
 
 $(NPM): export/web/package.json export/web/package-lock.json
 	@command -v npm >/dev/null || { echo "this needs Node 20 or later with npm, e.g. apt-get install npm"; exit 1; }
@@ -82,7 +82,7 @@ web-check: $(READY) web-packages  ## the page: types, its modules in Node, and a
 web-check-slow: $(READY) web-packages  ## a photo of 24 megapixels in headless Chromium
 	$(BIN)/python -m pytest tests/export/web -m 'web and slow' -rP
 
-web-times: $(READY)  ## the page's time in headless Chromium beside onnxruntime's, for the models of out/web
+web-times: $(READY)  ## the page's time in headless Chromium beside Python's, for the models of out/web
 	$(BIN)/python -m tests.export.web.times out/web
 
 readme: $(READY)  ## rewrite the README's generated tables

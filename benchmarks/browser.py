@@ -15,7 +15,7 @@ from typing import Any
 from .imported import Kind, manifest_of, row_of
 from .result import BenchResult, Environment, Row
 
-RUNTIME = "onnxruntime-web"
+ORT, LITERT = "onnxruntime-web", "LiteRT.js"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class BrowserFile:
     Attributes:
         schema, schema_version: ``edgedeblur.browser``, 1.
         measured_on: Date, UTC.
-        edgedeblur, onnxruntime_web: Versions.
+        edgedeblur: Its version.
         browser: The browser.
         model: The model's file name.
         manifest: Its manifest, whole, so that the digest can be checked again.
@@ -55,13 +55,13 @@ class BrowserFile:
         load_ms, first_ms: From the downloaded files to a session, and the first run.
         infer_ms: Float array to float array.
         end_to_end_ms, pre_ms, post_ms: Pixels to pixels, and the parts around the network.
+        onnxruntime_web, litert_js: The version of the runtime that ran; None for the other.
     """
 
     schema: str
     schema_version: int
     measured_on: str
     edgedeblur: str
-    onnxruntime_web: str
     browser: Browser
     model: str
     manifest: dict[str, Any]
@@ -77,6 +77,21 @@ class BrowserFile:
     end_to_end_ms: tuple[float, ...]
     pre_ms: tuple[float, ...]
     post_ms: tuple[float, ...]
+    onnxruntime_web: str | None = None
+    litert_js: str | None = None
+
+    @property
+    def runtime(self) -> tuple[str, str]:
+        """The name and version of what ran the model.
+
+        Raises:
+            ValueError: the file names none, or two.
+        """
+        named = {ORT: self.onnxruntime_web, LITERT: self.litert_js}
+        given = [(name, version) for name, version in named.items() if version is not None]
+        if len(given) != 1:
+            raise ValueError(f"{self.model}: its result names {len(given)} runtimes; measure again")
+        return given[0]
 
 
 BROWSER = Kind(BrowserFile, "browser", 1, "the web page", "download it from there again", "a page")
@@ -95,8 +110,15 @@ def read_browser_results(paths: Sequence[Path]) -> BenchResult:
     for path, file in zip(paths, files, strict=True):
         if _machine(file) != machine:
             raise ValueError(
-                f"{path}: measured in another browser, or with another onnxruntime-web, than "
+                f"{path}: measured in another browser, or by another version of the page, than "
                 f"{paths[0]}; a table has one machine, so import them separately"
+            )
+    packages: dict[str, str] = {}
+    for path, (name, version) in zip(paths, (file.runtime for file in files), strict=True):
+        if packages.setdefault(name, version) != version:
+            raise ValueError(
+                f"{path}: measured with another {name} than those before it; a table has one "
+                "version, so import them separately"
             )
     gpu = next((file.browser.gpu for file in files if file.browser.gpu), None)
     return BROWSER.joined(
@@ -104,7 +126,9 @@ def read_browser_results(paths: Sequence[Path]) -> BenchResult:
         [_row(file, str(path)) for path, file in zip(paths, files, strict=True)],
         size=first.size,
         device=first.backend,
-        environment=dataclasses.replace(machine, gpu=gpu),
+        environment=dataclasses.replace(
+            machine, gpu=gpu, packages={**packages, **machine.packages}
+        ),
     )
 
 
@@ -115,13 +139,13 @@ def _row(file: BrowserFile, origin: str) -> Row:
         manifest_of(file, origin),
         file.size,
         engine=f"{file.model} in the browser, {where}",
-        runtime=RUNTIME,
+        runtime=file.runtime[0],
         memory_method="browsers do not tell",
     )
 
 
 def _machine(file: BrowserFile) -> Environment:
-    """What all files of a table must share; the graphics processor only those with WebGPU know."""
+    """What all files must share; only those with WebGPU know the graphics processor."""
     browser = file.browser
     return Environment(
         cpu=f"a browser on {browser.cores} logical cores",
@@ -131,5 +155,5 @@ def _machine(file: BrowserFile) -> Environment:
         os=browser.user_agent,
         python="",
         gpu=None,
-        packages={RUNTIME: file.onnxruntime_web, "edgedeblur": file.edgedeblur},
+        packages={"edgedeblur": file.edgedeblur},
     )

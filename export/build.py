@@ -52,7 +52,7 @@ def job_builder(checkpoint: Checkpoint, settings: Settings) -> Callable[[Job, Lo
     """A function that exports a job; all jobs share the prepared network and PyTorch's outputs."""
     from .android import ANDROID_OPTION, copy_to_app
     from .prepare import check_norm_size, prepare, with_cached_reference
-    from .produce import produce
+    from .produce import io_tensors, produce
     from .web.option import WEB_OPTION
     from .web.write import check_site, write_site
 
@@ -63,7 +63,8 @@ def job_builder(checkpoint: Checkpoint, settings: Settings) -> Callable[[Job, Lo
         check_norm_size(checkpoint.described, norm, job.spec.size)
         site: Path | None = job.spec.options.get(WEB_OPTION.key)
         if site is not None:
-            check_site(site)
+            image, _ = io_tensors(job.target, job.spec)
+            check_site(site, job.target.suffix, image)
         spec = with_quantisation_plan(job.spec, job.target, checkpoint, settings, log)
         rewrites = rewrite_steps(settings.rewrite, job.target, checkpoint.key, norm)
         manifest = produce(job.target, checkpoint, spec, job.output, norm=norm, rewrites=rewrites,

@@ -10,6 +10,7 @@ from ..android import ANDROID_OPTION
 from ..graph import INPUT_NAME, OUTPUT_NAME, ExportSpec, Graph
 from ..registry import Converted, Option, Target, register
 from ..to_onnx.target import INT8_TOLERANCE_DB
+from ..web.option import WEB_OPTION
 
 if TYPE_CHECKING:
     from ...runtimes.run_tflite.tflite_file import TfliteFile
@@ -129,7 +130,7 @@ def _target(precision: str, about: str, tolerance_psnr_db: float, convert: objec
         tolerance_psnr_db=tolerance_psnr_db,
         needs_calibration=precision == "int8",
         about=about,
-        options=(IO_OPTION, DELEGATE_OPTION, ANDROID_OPTION),
+        options=(IO_OPTION, DELEGATE_OPTION, ANDROID_OPTION, WEB_OPTION),
         tensors=io_tensors,
         free_size=False,
     )

@@ -1,4 +1,4 @@
-"""The option ``--web`` of the ONNX targets."""
+"""The option ``--web`` of the ONNX and TFLite targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the site: the page, onnxruntime-web, and the models that were exported into it."""
+"""Writes the site: the page, the models that were exported into it, and their runtimes."""
 
 from __future__ import annotations
 
@@ -7,26 +7,38 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ...runtimes.artifact import Manifest, manifest_path, manifest_text
+from ...runtimes.artifact import Manifest, TensorSpec, manifest_path, manifest_text
 from ...runtimes.files import check_folder_writable, replacing, replacing_all
 from ...runtimes.optional import version_of
 from ...runtimes.pictures.sample_inputs import SAMPLES
-from .vendor import SLIDER, SLIDER_FILES, copy_ort, find_ort
+from .vendor import ORT, RUNTIMES, SLIDER, SLIDER_FILES, copy_runtime, find_runtime
 
 PAGE = Path(__file__).parent / "site"
 INDEX = "site.json"
 SAMPLE = "cat"
 
 
-def check_site(folder: Path) -> None:
+def check_site(folder: Path, suffix: str, image: TensorSpec) -> None:
     """Fail before the export if the site could not be written after it.
+
+    Args:
+        folder: Of the site.
+        suffix: The artifact's, which decides the runtime: ``.onnx``, ``.tflite``.
+        image: Its input.
 
     Raises:
         FileExistsError: the folder holds something other than a site.
-        FileNotFoundError, ValueError: onnxruntime-web is not installed, or another version.
+        FileNotFoundError: the runtime is not installed.
+        ValueError: it is of another version, or the page cannot fill ``image``.
         OSError: the folder cannot be written.
     """
-    find_ort()
+    runtime = RUNTIMES[suffix]
+    if image.dtype != runtime.dtype:
+        raise ValueError(
+            f"--web: the page gives {suffix} files {runtime.dtype} pictures, not {image.dtype}; "
+            "leave out --io tensor"
+        )
+    find_runtime(runtime)
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file; give --web a folder")
     _read_index(folder)
@@ -38,12 +50,12 @@ def write_site(folder: Path, artifact: Path, manifest: Manifest) -> None:
 
     Args:
         folder: Made if it is missing.
-        artifact: The ONNX file, just exported.
+        artifact: The ONNX or TFLite file, just exported.
         manifest: Its manifest.
 
     Raises:
         FileExistsError: the folder holds something other than a site.
-        FileNotFoundError, ValueError: onnxruntime-web is not installed, or another version.
+        FileNotFoundError, ValueError: the runtime is not installed, or another version.
         OSError: the folder cannot be written, or the disk is full.
     """
     body = _read_index(folder)
@@ -52,16 +64,20 @@ def write_site(folder: Path, artifact: Path, manifest: Manifest) -> None:
     for name in SLIDER_FILES:
         _copy(SLIDER / name, folder / "vendor" / name)
     _copy(SAMPLES / f"{SAMPLE}.png", folder / "sample.png")
-    copy_ort(find_ort(), folder / "ort")
+    runtime = RUNTIMES[artifact.suffix]
+    copy_runtime(runtime, find_runtime(runtime), folder)
     model = folder / "models" / artifact.name
     with replacing_all((model, manifest_path(model))) as (file, beside):
         shutil.copyfile(artifact, file)
         beside.write_text(manifest_text(manifest), encoding="utf-8")
-    known: list[str] = body["models"] if body else []
+    known: list[dict[str, str]] = body["models"] if body else []
     index = {
         "edgedeblur": version_of("edgedeblur"),
         # The first is what the page opens with.
-        "models": [*(name for name in known if name != artifact.name), artifact.name],
+        "models": [
+            *(model for model in known if model["file"] != artifact.name),
+            {"file": artifact.name, "runtime": runtime.name},
+        ],
         "sample": {"file": "sample.png", "credit": _credit()},
     }
     with replacing(folder / INDEX) as temporary:
@@ -84,8 +100,14 @@ def _read_index(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(body["models"], list):
-            return body
+        # Sites of earlier versions list the names of ONNX files alone.
+        body["models"] = [
+            {"file": model, "runtime": ORT.name}
+            if isinstance(model, str)
+            else {"file": model["file"], "runtime": model["runtime"]}
+            for model in body["models"]
+        ]
+        return body
     except (ValueError, KeyError, TypeError):
         pass
     raise FileExistsError(f"{path} is not of a site that --web wrote; give a new or empty folder")

@@ -93,6 +93,24 @@ def test_another_browser_is_refused_and_a_second_backend_is_not(tmp_path: Path) 
     assert result.environment.gpu == "a maker"
 
 
+def test_both_runtimes_stand_in_one_table(tmp_path: Path) -> None:
+    body = json.loads(STORED.read_text("utf-8"))
+    del body["onnxruntime_web"]
+    other = tmp_path / "litert.json"
+    other.write_text(json.dumps({**body, "litert_js": "2.5.3"}), "utf-8")
+    result = read_browser_results([STORED, other])
+    assert [row.runtime for row in result.rows] == ["onnxruntime-web", "LiteRT.js"]
+    assert result.environment.packages == {
+        "onnxruntime-web": "1.30.0", "LiteRT.js": "2.5.3", "edgedeblur": "0.2.0",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"new.json: measured with another onnxruntime-web than"):
+        read_browser_results([STORED, changed(tmp_path, "new.json", onnxruntime_web="1.31.0")])
+    for versions, named in (({}, 0), ({"litert_js": "2.5.3", "onnxruntime_web": "1.30.0"}, 2)):
+        other.write_text(json.dumps({**body, **versions}), "utf-8")
+        with pytest.raises(ValueError, match=f"names {named} runtimes; measure again"):
+            read_browser_results([other])
+
+
 def test_phones_and_browsers_do_not_mix(tmp_path: Path) -> None:
     phone = STORED.with_name("phone.json")
     for files in ([STORED, phone], [phone, STORED]):

@@ -22,6 +22,7 @@ from edgedeblur.runtimes.artifact import (
     manifest_text,
 )
 from edgedeblur.runtimes.compare import max_abs, psnr_db, residual_snr_db
+from edgedeblur.runtimes.io_format import from_io_format, to_io_format
 from edgedeblur.runtimes.pictures.sample_inputs import to_uint8
 from edgedeblur.runtimes.pictures.tile_plan import axis_weights, plan_tiles
 from edgedeblur.runtimes.pictures.tiling import TilingOptions, deblur_picture
@@ -29,6 +30,7 @@ from edgedeblur.runtimes.pictures.tiling import TilingOptions, deblur_picture
 FOLDER = Path(__file__).parent
 MULTIPLE = 32
 PHONE_SIZE = (32, 64)
+BYTES = TensorSpec("bytes", (1, 32, 32, 3), "uint8", "NHWC", value_range=(0.0, 255.0))
 # (picture, tile, receptive radius): smaller than a tile, one pixel, equal, one cut, many cuts with
 # weights that leave margins out, with a bare ramp, and with neither room for one.
 CASES: tuple[tuple[tuple[int, int], tuple[int, int], int | None], ...] = (
@@ -149,7 +151,10 @@ def _statistics() -> list[dict[str, Any]]:
 
 
 def _conversion() -> dict[str, np.ndarray]:
-    """All 256 levels to floats, and floats (ties and outliers among them) to levels."""
+    """All 256 levels to floats, and floats (ties and outliers among them) to levels.
+
+    ``bytes`` and ``byte_floats`` are the same at the border of a network that takes bytes.
+    """
     levels = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(8, 32, 3)
     taken: list[np.ndarray] = []
 
@@ -167,6 +172,8 @@ def _conversion() -> dict[str, np.ndarray]:
         "floats": np.ascontiguousarray(taken[0][0, 0, :8, :].reshape(256)),
         "values": np.ascontiguousarray(image[0].transpose(1, 2, 0)),
         "levels": given,
+        "bytes": to_io_format(image, BYTES)[0],
+        "byte_floats": from_io_format(levels[None], BYTES)[0, 0].reshape(256),
     }
 
 

@@ -14,6 +14,7 @@ import { chooseBackend } from "../../../export/web/site/worker/engine.js";
 import { json, text } from "./golden.mjs";
 
 const MANIFEST = text("browser.onnx.json");
+const ORT = "onnxruntime-web";
 const STORED = new URL("../../golden/browser.json", import.meta.url);
 
 test("medians and percentiles are Python's", () => {
@@ -31,12 +32,12 @@ test("durations", () => {
 });
 
 test("a manifest tells what tiling and the engine need", () => {
-  const model = parseManifest("browser.onnx", MANIFEST);
+  const model = parseManifest("browser.onnx", MANIFEST, ORT);
   assert.deepEqual([model.size, model.multiple, model.radius, model.smallest], [[32, 64], 32, 283, null]);
   assert.deepEqual([model.input, model.output, model.target, model.bytes], ["image", "deblurred", "onnx-int8", 7]);
   const free = JSON.parse(MANIFEST);
   free.input.shape = [1, 3, "height", "width"];
-  assert.equal(parseManifest("m", JSON.stringify(free)).size, null);
+  assert.equal(parseManifest("m", JSON.stringify(free), ORT).size, null);
 });
 
 test("a manifest that this page cannot use is refused with the fix", () => {
@@ -48,7 +49,16 @@ test("a manifest that this page cannot use is refused with the fix", () => {
     [JSON.stringify({ ...body, input: { ...body.input, dtype: "uint8" } }), /image is uint8 NCHW RGB/],
     [JSON.stringify({ ...body, output: { ...body.output, layout: "NHWC" } }), /deblurred is float32 NHWC/],
   ];
-  for (const [given, message] of bad) assert.throws(() => parseManifest("m", given), message);
+  for (const [given, message] of bad) assert.throws(() => parseManifest("m", given, ORT), message);
+});
+
+test("a model of bytes is LiteRT.js's, and of no other runtime", () => {
+  const stored = text("model.tflite.json");
+  const model = parseManifest("m.tflite", stored, "LiteRT.js");
+  assert.deepEqual([model.runtime, model.size, model.target], ["LiteRT.js", [64, 96], "tflite-int8"]);
+  assert.throws(() => parseManifest("m", stored, ORT), /image is uint8 NHWC RGB \[0, 255\], which this page cannot fill for onnx/);
+  assert.throws(() => parseManifest("m", MANIFEST, "LiteRT.js"), /image is float32 NCHW .* for LiteRT.js/);
+  assert.throws(() => parseManifest("m", MANIFEST, "another"), /needs the runtime another, which this page does not have/);
 });
 
 test("gzip files are unpacked, and what the server unpacked is kept", async () => {
@@ -75,6 +85,9 @@ test("the backend, and why", async () => {
   assert.deepEqual(await chooseBackend("wasm", "onnx-fp32"), { backend: "wasm", why: "" });
   assert.match((await chooseBackend("auto", "onnx-fp32")).why, /no WebGPU/);
   await assert.rejects(chooseBackend("webgpu", "onnx-fp32"), /no WebGPU.*Choose Automatic or CPU/);
+  offer({ requestAdapter: async () => ({ info: {} }) });
+  assert.deepEqual(await chooseBackend("auto", "tflite-fp32"), { backend: "wasm", why: "TFLite files run on the CPU." });
+  await assert.rejects(chooseBackend("webgpu", "tflite-fp32"), /TFLite files on the CPU only. Choose Automatic or CPU/);
   offer({ requestAdapter: async () => null });
   assert.match((await chooseBackend("auto", "onnx-fp32")).why, /no graphics processor/);
   offer({ requestAdapter: async () => Promise.reject(new Error("lost")) });
@@ -107,7 +120,7 @@ function fakes() {
 
 test("the benchmark's file is the stored one, letter by letter", async () => {
   const { infer, clock } = fakes();
-  const model = parseManifest("browser.onnx", MANIFEST);
+  const model = parseManifest("browser.onnx", MANIFEST, ORT);
   const told = [];
   const times = await measure(infer, model, { clock, progress: (done, all) => told.push([done, all]) });
   assert.deepEqual(told.at(-1), [1 + WARMUP + 2 * RUNS, 1 + WARMUP + 2 * RUNS]);
@@ -135,5 +148,5 @@ test("a benchmark stops between two runs", async () => {
   const { infer } = fakes();
   let asked = 0;
   const hooks = { cancelled: () => ++asked === 3 };
-  await assert.rejects(measure(infer, parseManifest("m", MANIFEST), hooks), Cancelled);
+  await assert.rejects(measure(infer, parseManifest("m", MANIFEST, ORT), hooks), Cancelled);
 });

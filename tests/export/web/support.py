@@ -1,4 +1,4 @@
-"""A served site with two small models, opened in headless Chromium."""
+"""A served site with small models, opened in headless Chromium."""
 
 from __future__ import annotations
 
@@ -22,9 +22,13 @@ SAMPLES = ROOT / "benchmarks" / "samples" / "blurry"
 CAT, DOGS = SAMPLES / "cat.png", SAMPLES / "dogs.png"
 SIZE = "64x96"
 FP32, INT8 = (f"mobilenet_dsc_onnx-{precision}_{SIZE}.onnx" for precision in ("fp32", "int8"))
+TFLITE_FP32, TFLITE_FP16, TFLITE_INT8 = (
+    f"mobilenet_dsc_tflite-{precision}_{SIZE}.tflite" for precision in ("fp32", "fp16", "int8")
+)
+TARGETS = ("onnx-fp32", "onnx-int8", "tflite-fp32", "tflite-fp16", "tflite-int8")
 
 
-def export_site(folder: Path, size: str = SIZE, targets=("onnx-fp32", "onnx-int8")) -> Path:
+def export_site(folder: Path, size: str = SIZE, targets=TARGETS) -> Path:
     """Models, and the site around them, as the command writes them."""
     wanted = [word for target in targets for word in ("--target", target)]
     done = subprocess.run(
@@ -168,6 +172,6 @@ def photo():
 
 
 def by_python(site, model, picture):
-    """Deblurred by the artifact that the site serves, in onnxruntime, with Python's tiles."""
+    """Deblurred by the artifact that the site serves, in Python's runtime and with its tiles."""
     with open_runner(site / "models" / model, threads=2) as runner:
         return runner.deblur(read_picture(picture).pixels)

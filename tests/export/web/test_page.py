@@ -6,10 +6,25 @@ import json
 import numpy as np
 import pytest
 from edgedeblur.benchmarks.browser import read_browser_results
+from edgedeblur.export.web import vendor
 from edgedeblur.runtimes import read_picture
 from edgedeblur.runtimes.compare import psnr_db
 
-from .support import CAT, DOGS, FP32, INT8, Opened, Served, by_python, export_site, launch, photo
+from .support import (
+    CAT,
+    DOGS,
+    FP32,
+    INT8,
+    TFLITE_FP16,
+    TFLITE_FP32,
+    TFLITE_INT8,
+    Opened,
+    Served,
+    by_python,
+    export_site,
+    launch,
+    photo,
+)
 
 pytestmark = pytest.mark.web
 FIRST_LOAD_BYTES = 15e6
@@ -27,7 +42,10 @@ def test_first_load_is_small_and_threads_run_where_the_page_is_isolated(chromium
     server.close()
 
 
-@pytest.mark.parametrize(("model", "least_db"), [(FP32, 50.0), (INT8, 40.0)])
+@pytest.mark.parametrize(
+    ("model", "least_db"),
+    [(FP32, 50.0), (INT8, 40.0), (TFLITE_FP32, 50.0), (TFLITE_FP16, 50.0), (TFLITE_INT8, 40.0)],
+)
 def test_pixels_are_pythons(opened, site, model, least_db):
     opened.choose(model=model)
     opened.drop(CAT)
@@ -128,12 +146,21 @@ def test_no_webgpu_is_told(opened):
     assert opened.problem == ""
 
 
-def test_the_benchmark_can_be_imported(opened, tmp_path):
+@pytest.mark.parametrize(
+    ("model", "runtime"), [(FP32, "onnxruntime-web"), (TFLITE_INT8, "LiteRT.js")]
+)
+def test_the_benchmark_can_be_imported(opened, tmp_path, model, runtime):
+    opened.choose(model=model)
     opened.page.click("#benchmark")
     opened.until(lambda: opened.status == "The benchmark is done.")
     shown = opened.page.locator("#times td").first.inner_text()
     path = opened.download("#json", tmp_path)
-    (row,) = read_browser_results([path]).rows
+    result = read_browser_results([path])
+    (row,) = result.rows
+    pinned = {each.name: vendor.pinned_version(each) for each in (vendor.ORT, vendor.LITERT)}
+    assert (row.runtime, result.environment.packages[runtime]) == (runtime, pinned[runtime])
+    threads = min(8, opened.page.evaluate("navigator.hardwareConcurrency"))
+    assert row.engine == f"{model} in the browser, WebAssembly, {threads} threads"
     assert f"{row.latency.infer.median_ms:.1f}" == shown
     assert (row.latency.runs, row.latency.size) == (10, (64, 96))
     assert row.footprint.bytes == json.loads(path.read_text())["manifest"]["bytes"]
@@ -164,6 +191,7 @@ def test_a_photo_of_24_megapixels(chromium, tmp_path):
     site = export_site(tmp_path, "736x1280", ("onnx-fp32",))
     server = Served(site)
     page = Opened(chromium, server.url)
+    page.page.set_default_timeout(900_000)  # of each action: the page is busy for long
     page.ready()
     path = tmp_path / "large.png"
     photo().resize((6000, 4000)).save(path, compress_level=1)

@@ -1,7 +1,8 @@
-"""``python -m tests.export.web.times SITE``: the page's times beside onnxruntime's, as a table.
+"""``python -m tests.export.web.times SITE``: the page's times beside Python's, as a table.
 
 One photo of the models' own size, each side by side on this machine: the page in headless
-Chromium with threads and without, and the same files in onnxruntime with 2 threads and 1.
+Chromium with threads and without, and the same files in onnxruntime or LiteRT from Python with 2
+threads and 1.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ RUNS = 5
 def main(site: Path) -> int:
     from playwright.sync_api import sync_playwright
 
-    models = json.loads((site / "site.json").read_text())["models"]
+    models = [model["file"] for model in json.loads((site / "site.json").read_text())["models"]]
     rows: list[tuple[str, str, float, float]] = []
     with sync_playwright() as driver:
         browser = launch(driver)
@@ -40,7 +41,7 @@ def main(site: Path) -> int:
             server.close()
         browser.close()
     rows += [
-        (model, f"onnxruntime, {threads} threads", *_python_times(site / "models" / model, threads))
+        (model, f"Python, {threads} threads", *_python_times(site / "models" / model, threads))
         for model in models
         for threads in (2, 1)
     ]

@@ -23,7 +23,7 @@ import { axisWeights, planTiles, reflect } from "./tile_plan.js";
  * @callback Infer
  * @param {Float32Array} image (3, h, w) in [-1, 1]; reused for the next tile
  * @param {[number, number]} size (h, w)
- * @returns {Promise<Float32Array>} the same shape and range
+ * @returns {Promise<Float32Array>} the same shape and range; may be reused for the next tile too
  */
 
 /** What each byte is for the network: x / 127.5 - 1, rounded once. */

@@ -3,7 +3,7 @@
 import { CONTENT, RUNS, WARMUP, resultText } from "../core/benchmark.js";
 import { Client } from "./client.js";
 import { download } from "../core/download.js";
-import { parseManifest } from "../core/manifest.js";
+import { RUNTIMES, parseManifest } from "../core/manifest.js";
 import { duration, megabytes, spread } from "../core/numbers.js";
 import { PictureList } from "./picture_list.js";
 import { Cancelled, sentenceOf } from "../core/problems.js";
@@ -12,7 +12,8 @@ import { showPicture } from "./viewer.js";
 
 /** @typedef {import("../core/manifest.js").Model} Model */
 /** @typedef {import("./client.js").Opened} Opened */
-/** @typedef {{edgedeblur: string, models: string[], sample: {file: string, credit: string} | null}} Site */
+/** @typedef {{file: string, credit: string}} Sample */
+/** @typedef {{edgedeblur: string, models: {file: string, runtime: string}[], sample: Sample | null}} Site */
 
 const client = new Client();
 const list = new PictureList(showPicture);
@@ -28,8 +29,8 @@ async function start() {
   byId("unserved").hidden = true;
   try {
     site = JSON.parse(await text("site.json", "the site's list of models"));
-    for (const file of site.models) {
-      models.set(file, parseManifest(file, await text(`models/${file}.json`, "the model's manifest")));
+    for (const { file, runtime } of site.models) {
+      models.set(file, parseManifest(file, await text(`models/${file}.json`, "the model's manifest"), runtime));
     }
   } catch (error) {
     showStatus("");
@@ -39,7 +40,7 @@ async function start() {
   const chooser = /** @type {HTMLSelectElement} */ (byId("model"));
   for (const model of models.values()) {
     const size = model.size ? `${model.size[0]}x${model.size[1]}` : "any size";
-    chooser.add(new Option(`${model.network} ${model.target.replace("onnx-", "")}, ${size}`, model.file));
+    chooser.add(new Option(`${model.network} ${model.target}, ${size}`, model.file));
   }
   for (const id of ["model", "backend"]) {
     const choice = /** @type {HTMLSelectElement} */ (byId(id));
@@ -193,7 +194,7 @@ function showResult(model, engine, measured) {
   const fields = {
     measured_on: new Date().toISOString().slice(0, 10),
     edgedeblur: site.edgedeblur,
-    onnxruntime_web: engine.version,
+    [/** @type {any} */ (RUNTIMES.get(model.runtime)).field]: engine.version,
     browser: {
       user_agent: navigator.userAgent,
       cores: navigator.hardwareConcurrency,
@@ -216,9 +217,9 @@ function showResult(model, engine, measured) {
 
 /** @param {Opened} engine */
 function about(engine) {
-  const { file, bytes } = chosenModel();
+  const { file, bytes, runtime } = chosenModel();
   byId("about").textContent =
-    `${file}, ${megabytes(bytes)}; edgedeblur ${site.edgedeblur}, onnxruntime-web ${engine.version}.` +
+    `${file}, ${megabytes(bytes)}; edgedeblur ${site.edgedeblur}, ${runtime} ${engine.version}.` +
     (site.sample ? ` The sample: ${site.sample.credit}.` : "");
 }
 

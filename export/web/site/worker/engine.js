@@ -1,17 +1,32 @@
-/** Opens a model with onnxruntime-web and runs it. Lives in the worker. */
+/** Opens a model with its runtime and runs it. Lives in the worker. */
 
 import { gunzipped, download, sha256 } from "../core/download.js";
 import { Problem } from "../core/problems.js";
+import { litert } from "./litert.js";
+import { onnxruntime } from "./onnxruntime.js";
 
 /** @typedef {"webgpu" | "wasm"} Backend */
 /** @typedef {import("../core/manifest.js").Model} Model */
+/**
+ * @typedef {object} Session an opened model
+ * @property {string} version of the runtime
+ * @property {import("../core/tiling.js").Infer} infer
+ */
+/**
+ * @typedef {object} Build which of its builds a runtime loads here
+ * @property {URL} binary compressed
+ * @property {boolean} threaded
+ * @property {string} why it has no threads, where the page could have them
+ * @property {(binary: Uint8Array<ArrayBuffer>, weights: Uint8Array<ArrayBuffer>, model: Model, threads: number)
+ *   => Promise<Session>} open
+ */
+/**
+ * @typedef {object} Runtime
+ * @property {(backend: Backend, isolated: boolean) => Promise<Build>} chooseBuild `isolated`: pages that may have threads
+ */
 
-const ORT = new URL("../ort/", import.meta.url);
-// The page loads one of the two: the build without WebGPU is half the size.
-const BUILDS = {
-  wasm: { script: "ort.wasm.js", binary: "ort.wasm.gz" },
-  webgpu: { script: "ort.webgpu.js", binary: "ort.webgpu.gz" },
-};
+/** By the names in `site.json`. @type {Record<string, Runtime>} */
+const RUNTIMES = { "onnxruntime-web": onnxruntime, "LiteRT.js": litert };
 const MOST_THREADS = 8;
 
 export class Engine {
@@ -23,49 +38,38 @@ export class Engine {
    * @throws {Problem} something is missing from the site, or the backend refuses the model
    */
   static async open(model, backend, progress) {
-    const build = BUILDS[backend];
+    const build = await RUNTIMES[model.runtime].chooseBuild(backend, self.crossOriginIsolated);
     const [binary, weights] = await Promise.all([
-      download(new URL(build.binary, ORT), "the runtime", progress),
+      download(build.binary, "the runtime", progress),
       download(new URL(`../models/${model.file}`, import.meta.url), "the model", progress, model.bytes),
     ]);
     if (weights.length !== model.bytes || ((await sha256(weights)) ?? model.sha256) !== model.sha256) {
       throw new Problem(`${model.file} is not the file that its manifest describes; copy both again.`);
     }
     const start = performance.now();
-    const ort = await import(new URL(build.script, ORT).href);
-    const threads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
-    ort.env.logLevel = "error";
-    ort.env.wasm.numThreads = threads;
-    ort.env.wasm.wasmBinary = await gunzipped(binary);
+    const threads = build.threaded ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
     let session;
     try {
-      session = await ort.InferenceSession.create(weights, {
-        executionProviders: [backend],
-        // A memory plan for one size allocates a second block beside the first run's.
-        enableMemPattern: model.size !== null,
-      });
+      session = await build.open(await gunzipped(binary), weights, model, threads);
     } catch (error) {
+      if (error instanceof Problem) throw error;
       throw new Problem(`${model.file} does not run on ${backendName(backend)}: ${textOf(error)}`);
     }
-    return new Engine(ort, session, model, backend, threads, performance.now() - start);
+    return new Engine(session, build, model, backend, threads, performance.now() - start);
   }
 
   /**
-   * @param {any} ort @param {any} session @param {Model} model @param {Backend} backend @param {number} threads
+   * @param {Session} session @param {Build} build @param {Model} model @param {Backend} backend @param {number} threads
    * @param {number} load_ms from the downloaded files to ready
    */
-  constructor(ort, session, model, backend, threads, load_ms) {
+  constructor({ infer, version }, { why }, model, backend, threads, load_ms) {
     this.model = model;
     this.backend = backend;
+    this.why = why;
     this.load_ms = load_ms;
     this.threads = backend === "wasm" ? threads : 1;
-    this.version = ort.env.versions.web;
-    /** @type {import("../core/tiling.js").Infer} */
-    this.infer = async (image, [height, width]) => {
-      const feed = new ort.Tensor("float32", image, [1, 3, height, width]);
-      const results = await session.run({ [model.input]: feed });
-      return results[model.output].data;
-    };
+    this.version = version;
+    this.infer = infer;
   }
 }
 
@@ -75,10 +79,14 @@ export class Engine {
  * @param {"auto" | Backend} asked
  * @param {string} target the model's
  * @returns {Promise<{backend: Backend, why: string}>}
- * @throws {Problem} WebGPU was asked for and is not there
+ * @throws {Problem} WebGPU was asked for and is not there, or not for this model
  */
 export async function chooseBackend(asked, target) {
   if (asked === "wasm") return { backend: "wasm", why: "" };
+  if (target.startsWith("tflite-")) {
+    if (asked === "webgpu") throw new Problem("This page runs TFLite files on the CPU only. Choose Automatic or CPU.");
+    return { backend: "wasm", why: "TFLite files run on the CPU." };
+  }
   const missing = await withoutGpu(asked === "webgpu");
   if (missing && asked === "webgpu") throw new Problem(`${missing} Choose Automatic or CPU.`);
   if (missing) return { backend: "wasm", why: missing };

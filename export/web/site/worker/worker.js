@@ -43,17 +43,18 @@ async function open({ model, asked }, progress) {
   const { backend, why } = await chooseBackend(asked, model.target);
   try {
     engine = await Engine.open(model, backend, progress);
-    return { ...described(), why };
+    return described(why);
   } catch (error) {
     if (backend === "wasm" || asked === "webgpu") throw error;
     engine = await Engine.open(model, "wasm", progress);
-    return { ...described(), why: sentenceOf(error, "WebGPU") };
+    return described(sentenceOf(error, "WebGPU"));
   }
 }
 
-function described() {
-  const { backend, threads, load_ms, version } = /** @type {Engine} */ (engine);
-  return { backend, threads, load_ms, version };
+/** @param {string} why this backend */
+function described(why) {
+  const { backend, threads, load_ms, version, why: fewer } = /** @type {Engine} */ (engine);
+  return { backend, threads, load_ms, version, why: `${why} ${fewer}`.trim() };
 }
 
 /** @param {{file: File}} data @param {Progress} progress in tiles */
