@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import textwrap
 from pathlib import Path
 
 from ..models.checkpoints.sources import network_names
@@ -13,6 +14,13 @@ from ..runtimes.command_line.console import FAILED, MAX_SIDE
 from ..runtimes.discovery.entry_points import DuplicateNameError
 from .options import add_format_options
 from .registry import Target, get_target, targets
+
+
+class _WholeNames(argparse.HelpFormatter):
+    """Breaks lines at spaces only, so that the name of a target can be searched for and copied."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -24,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="deblur-export",
         description="Convert a DeblurGAN-v2 checkpoint, run the result and compare it with "
         "PyTorch. The artifact and its manifest (<artifact>.json) appear only if they agree.",
+        formatter_class=_WholeNames,
     )
     try:
         targets()
