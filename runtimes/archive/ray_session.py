@@ -87,10 +87,12 @@ def connect_ray(ray: Any, address: str, options: dict[str, Any]) -> None:  # noq
     """``ray.init`` with these options; tried again where a busy machine starts Ray too slowly.
 
     Raises:
-        ConnectionError: no cluster answers at the address, or a local one does not start.
+        ConnectionError: no cluster answers at the address or it refuses us, or a local one does not
+            start.
     """
+    listens = False
     try:
-        _check_reachable(address)
+        listens = _check_reachable(address)
         for left in reversed(range(_STARTS)):
             try:
                 ray.init(address=address, **options)
@@ -102,6 +104,11 @@ def connect_ray(ray: Any, address: str, options: dict[str, Any]) -> None:  # noq
                     raise
                 ray.shutdown()
     except (OSError, OverflowError) as error:  # ConnectionError, unknown host, no such port
+        if listens:  # Ray sends its token to an address that was named only if told to
+            raise ConnectionError(
+                f"what listens at {address} takes no connection from here; if it is a Ray cluster that "
+                "wants a token, put RAY_AUTH_MODE=token before this command"
+            ) from error
         raise ConnectionError(
             f"no Ray cluster answers at {address}; start one with 'ray start --head', or leave the "
             "address out"
@@ -114,11 +121,17 @@ def connect_ray(ray: Any, address: str, options: dict[str, Any]) -> None:  # noq
         ) from error
 
 
-def _check_reachable(address: str) -> None:
-    """Raise OSError if nothing listens at HOST:PORT: Ray would try for minutes, with many words."""
+def _check_reachable(address: str) -> bool:
+    """Raise OSError if nothing listens at HOST:PORT: Ray would try for minutes, with many words.
+
+    Returns:
+        Whether something does; False for ``local`` and ``auto``.
+    """
     host, colon, port = address.rpartition(":")
-    if colon:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    if not colon:
+        return False
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    return True
 
 
 def _quieten() -> None:

@@ -55,7 +55,8 @@ def head(address, folder):
          "--port", address.rpartition(":")[2], "--ray-client-server-port", str(free_port()),
          "--temp-dir", folder, "--include-dashboard", "false", "--disable-usage-stats"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+        # Where an earlier local Ray left a token, the cluster would ask for it.
+        env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "RAY_AUTH_MODE": "disabled"},
     )  # fmt: skip
     watchdog = threading.Timer(START_S, process.kill)
     watchdog.start()
@@ -107,6 +108,19 @@ def test_services_share_a_cluster_and_leave_it_as_it_was(cluster, artifact, tmp_
     finally:
         for process, _ in running:
             process.kill()
+
+
+def test_what_listens_may_refuse(artifact, capsys, monkeypatch):
+    def refuse(address, **_options):
+        raise ConnectionError(f"Failed to connect to Ray cluster at {address}")
+
+    monkeypatch.setattr("ray.init", refuse)
+    with socket.create_server((HOST, 0)) as listening:
+        address = f"{HOST}:{listening.getsockname()[1]}"
+        assert serve_cli.main([str(artifact), "--ray", address, "--port", "0"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"listens at {address}" in line
+    assert "RAY_AUTH_MODE=token" in line
 
 
 def test_no_cluster_at_the_address(artifact, capsys):
