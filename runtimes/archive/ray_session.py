@@ -106,8 +106,8 @@ def connect_ray(ray: Any, address: str, options: dict[str, Any]) -> None:  # noq
     except (OSError, OverflowError) as error:  # ConnectionError, unknown host, no such port
         if listens:  # Ray sends its token to an address that was named only if told to
             raise ConnectionError(
-                f"what listens at {address} takes no connection from here; if it is a Ray cluster that "
-                "wants a token, put RAY_AUTH_MODE=token before this command"
+                f"what listens at {address} takes no connection from here; if it is a Ray cluster "
+                "that wants a token, put RAY_AUTH_MODE=token before this command"
             ) from error
         raise ConnectionError(
             f"no Ray cluster answers at {address}; start one with 'ray start --head', or leave the "
