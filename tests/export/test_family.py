@@ -197,7 +197,7 @@ def test_networks_keep_the_drop_gate_in_8_bits(name, target, weights, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", ["onnx-int8", "openvino-int8", "tflite-int8"])
+@pytest.mark.parametrize("target", INT8)
 @pytest.mark.parametrize("name", ["inception", "deblurgan", "msr2b"])
 def test_networks_keep_the_drop_gate_in_8_bits_at_256(name, target, weights, tmp_path):
     check_8_bits(name, target, 256, weights(name), tmp_path)
