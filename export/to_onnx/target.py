@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import io
 import logging
@@ -113,22 +114,31 @@ def _unshare_weights(model: ModelProto, module: nn.Module) -> None:
         if node.op_type not in ("Conv", "ConvTranspose"):
             continue
         name = node.input[1]
-        if name in seen:
-            value = weights[name]
+        value = weights.get(name) if name in seen else None
+        if value is not None:
             equal = (n for n, t in weights.items() if n not in stored and t.equal(value))
-            node.input[1] = next(equal)
-            copied = model.graph.initializer.add()
-            copied.CopyFrom(stored[name])
-            copied.name = node.input[1]
-            stored[copied.name] = copied
+            other = next(equal, None)  # None: one layer that runs twice
+            if other is not None:
+                copied = model.graph.initializer.add()
+                copied.CopyFrom(stored[name])
+                copied.name = node.input[1] = other
+                stored[other] = copied
         seen.add(node.input[1])
 
 
 def _name_nodes(model: ModelProto) -> None:
-    """Name convolutions after their weights, so that errors and recipes can refer to them."""
+    """Name convolutions after their weights, so that errors and recipes can refer to them.
+
+    The runs of one layer after its first get a number, since onnxruntime wants unique names.
+    """
+    runs: collections.Counter[str] = collections.Counter()
     for index, node in enumerate(model.graph.node):
-        named = node.op_type in ("Conv", "ConvTranspose")
-        node.name = node.input[1].removesuffix(".weight") if named else f"{node.op_type}_{index}"
+        if node.op_type not in ("Conv", "ConvTranspose"):
+            node.name = f"{node.op_type}_{index}"
+            continue
+        name = node.input[1].removesuffix(".weight")
+        runs[name] += 1
+        node.name = name if runs[name] == 1 else f"{name}.{runs[name]}"
 
 
 def _name_free_dimensions(model: ModelProto, spec: ExportSpec) -> None:

@@ -138,7 +138,7 @@ def _name_layers(file: TfliteFile, module: nn.Module) -> None:
             names = known.get(_digest(file.constant(int(operator.inputs[1]))))
             if not names:
                 raise ValueError("the converter changed a convolution's weights; cannot name it")
-            name = names.pop(0)
+            name = names.pop(0) if len(names) > 1 else names[0]  # a layer may run twice
             file.rename(int(operator.inputs[1]), f"{name}.weight")
             file.rename(int(operator.inputs[3 if kind == "TRANSPOSE_CONV" else 2]), f"{name}.bias")
         counts[kind] = counts.get(kind, -1) + 1

@@ -179,6 +179,25 @@ def test_equal_weights_of_two_layers_keep_both_names(image):
     assert np.abs(_run(model, image) - expected_output).max() <= 1e-5
 
 
+def test_a_layer_may_run_twice(image):
+    class Twice(nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network, self.mixed = network, nn.Conv2d(3, 3, 1)
+
+        def forward(self, picture):
+            return self.mixed(self.mixed(self.network(picture)))
+
+    torch.manual_seed(0)
+    graph = prepare(load_checkpoint("zoo:mobilenet_dsc"), norm="frozen")
+    graph = dataclasses.replace(graph, module=Twice(graph.module).eval())
+    model = to_model(graph, ExportSpec("onnx-fp32", SIZE))
+    assert [n.name for n in model.graph.node if "mixed" in n.name] == ["mixed", "mixed.2"]
+    with torch.no_grad():
+        expected_output = graph.module(torch.from_numpy(image)).numpy()
+    assert np.abs(_run(model, image) - expected_output).max() <= 1e-5
+
+
 def test_freezing_a_network_trained_live_is_reported(released_h5, tmp_path):
     checkpoint = load_checkpoint(str(released_h5))
     spec = ExportSpec("onnx-fp32", SIZE)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -258,6 +260,27 @@ def test_every_layer_gets_its_own_bias_correction(image):
     assert all(np.abs(biases[layer] - expected[layer]).max() <= 1e-6 for layer in expected)
     depthwise = [b for layer, b in biases.items() if layer.endswith("0.depthwise")]
     assert len({b.tobytes() for b in depthwise}) == len(depthwise)  # zeros before
+
+
+def test_a_layer_may_run_twice(tmp_path, image):
+    class Twice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mixed = torch.nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, picture):
+            return self.mixed(self.mixed(picture))
+
+    torch.manual_seed(0)
+    graph = prepare(load_checkpoint("zoo:mobilenet_dsc"), norm="frozen")
+    graph = dataclasses.replace(graph, module=Twice().eval())
+    file = tflite_graph.to_operators(graph, SIZE, levels=False)
+    path = tmp_path / "net.tflite"
+    path.write_bytes(file.pack())
+    result = run(path, np.ascontiguousarray(image.transpose(0, 2, 3, 1)))
+    with torch.no_grad():
+        expected = graph.module(torch.from_numpy(image)).numpy()
+    assert np.abs(result.transpose(0, 3, 1, 2) - expected).max() <= 1e-5
 
 
 def test_live_norms_are_refused(tmp_path):
