@@ -23,6 +23,8 @@ from ..models.network.widths import backbone_of
 PAIRS = ("everywhere", "fused")
 _POINTWISE = ".0.pointwise"  # the second half of a separable convolution of the decoder
 DEPTHWISE = "depthwise"  # in `Recipe.keep`: all depthwise convolutions
+NARROW = "narrow"  # in `Recipe.keep`: convolutions of at most 32 input channels; ncnn only
+KINDS = (DEPTHWISE, NARROW)
 LAST = "final"  # in `Recipe.keep`: the last convolution, also where it has another name
 OBSERVERS = ("minmax", "percentile", "entropy", "mse")
 DEFAULTS = Path(__file__).parent / "recipes.json"
@@ -73,7 +75,8 @@ class Recipe:
         equalise: Apply cross-layer equalisation to the backbone first.
         correct_bias: Subtract the mean error of rounded weights from the biases.
         keep: Layers that stay in float, by `layer_name`; a prefix up to a dot is enough.
-            ``depthwise`` means all depthwise convolutions, ``final`` the last one.
+            ``depthwise`` means all depthwise convolutions, ``narrow`` (for ncnn) those and all others
+            of at most 32 input channels, ``final`` the last one.
         pairs: Where Q/DQ pairs go: ``everywhere``, around every operation, as CPU kernels need
             them; or ``fused``, where TensorRT fuses, see `tensorrt_pairs`.
     """
@@ -165,7 +168,7 @@ def without_missing(recipe: Recipe, layers: Collection[str]) -> Recipe:
 
     ``layers`` are the network's, by `layer_name`.
     """
-    keep = (e for e in recipe.keep if e == DEPTHWISE or any(is_kept(n, (e,)) for n in layers))
+    keep = (e for e in recipe.keep if e in KINDS or any(is_kept(n, (e,)) for n in layers))
     return dataclasses.replace(recipe, keep=tuple(keep))
 
 

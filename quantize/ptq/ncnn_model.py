@@ -29,7 +29,7 @@ from ...runtimes.run_ncnn.weights_file import (
     parse_weights,
     weights_bytes,
 )
-from ..recipe import DEPTHWISE, Recipe
+from ..recipe import DEPTHWISE, KINDS, NARROW, Recipe
 from .observers import observe
 from .pt2e import kept_weights
 from .weights import quantised_weight, weight_scale
@@ -41,6 +41,7 @@ _EXTRA = "export-ncnn"
 _STRIDE = 4  # in rows and columns, of the values that are kept; minima and maxima are exact
 _VALUES = 100_000  # kept of each blob over all pictures
 _LARGEST = 127
+_NARROW = 32  # input channels of a group up to which 8 bits save less than rounding costs, on x86
 
 
 @dataclass(frozen=True)
@@ -94,17 +95,24 @@ def int8_layers(model: NcnnModel, network: nn.Module, recipe: Recipe) -> list[La
         for name, value in network.named_parameters()
         if value.dim() == 4
     }
-    kept = kept_weights(by_content.values(), recipe)
+    by_name = tuple(entry for entry in recipe.keep if entry not in KINDS)
+    kept = kept_weights(by_content.values(), dataclasses.replace(recipe, keep=by_name))
     chosen: list[Layer] = []
     for layer in model.layers:
         if _has_8_bits(layer):
             name = by_content.get(model.weights[layer.name].weight.tobytes())
             if name is None:
                 raise ValueError(f"convolution {layer.name}: its weights are not the network's")
-            depthwise = layer.kind == "ConvolutionDepthWise"
-            if name not in kept and not (depthwise and DEPTHWISE in recipe.keep):
+            if name not in kept and not _in_kept_group(layer, model.weights[layer.name], recipe):
                 chosen.append(layer)
     return chosen
+
+
+def _in_kept_group(layer: Layer, held: Weights, recipe: Recipe) -> bool:
+    """Whether the recipe keeps all layers of this kind in float."""
+    depthwise = layer.kind == "ConvolutionDepthWise"
+    narrow = depthwise or _rows(layer, held.weight).shape[1] <= _NARROW
+    return (depthwise and DEPTHWISE in recipe.keep) or (narrow and NARROW in recipe.keep)
 
 
 def _has_8_bits(layer: Layer) -> bool:

@@ -95,10 +95,18 @@ def test_recipes_are_read_by_name_and_from_files(tmp_path):
 
 def test_layers_that_a_network_does_not_have_are_left_out():
     layers = {"final.pointwise", "features.1.conv.0", "features.10.conv.0"}
-    keep = ("final", "features.2", "features.1", "depthwise", "head1.block1", "features.10.conv.0")
+    keep = (
+        "final",
+        "features.2",
+        "features.1",
+        "depthwise",
+        "narrow",
+        "head1",
+        "features.10.conv.0",
+    )
     found = without_missing(Recipe(observer="mse", keep=keep), layers)
     assert found == Recipe(
-        observer="mse", keep=("final", "features.1", "depthwise", "features.10.conv.0")
+        observer="mse", keep=("final", "features.1", "depthwise", "narrow", "features.10.conv.0")
     )
 
 

@@ -30,7 +30,7 @@ class _Small(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.first = nn.Conv2d(3, 16, 3, padding=1)
-        self.depthwise = nn.Conv2d(16, 16, 3, padding=1, groups=16)
+        self.grouped = nn.Conv2d(16, 16, 3, padding=1, groups=16)
         self.last = nn.Conv2d(16, 3, 1, bias=False)
         for parameter in self.parameters():
             parameter.requires_grad = False
@@ -38,7 +38,7 @@ class _Small(nn.Module):
 
     def forward(self, image):
         hidden = nn.functional.relu6(self.first(image))
-        return image + self.last(nn.functional.relu6(self.depthwise(hidden)))
+        return image + self.last(nn.functional.relu6(self.grouped(hidden)))
 
 
 def _images(count: int = 4) -> list[np.ndarray]:
@@ -73,7 +73,7 @@ def _rounded(value, largest):
 def _simulated(network, image, largest):
     """What 8 bits should give, computed in PyTorch; `largest` before each convolution."""
     value = image
-    for conv, reach in zip((network.first, network.depthwise, network.last), largest, strict=True):
+    for conv, reach in zip((network.first, network.grouped, network.last), largest, strict=True):
         weight = _rounded(conv.weight, conv.weight.abs().amax((1, 2, 3), keepdim=True))
         rounded = _rounded(value, reach)
         value = nn.functional.conv2d(
@@ -88,8 +88,7 @@ def test_ncnn_computes_what_eight_bits_should_give(model, network):
     stack = torch.from_numpy(np.concatenate(images))
     hidden = nn.functional.relu6(network.first(stack))
     largest = [
-        float(v.abs().max())
-        for v in (stack, hidden, nn.functional.relu6(network.depthwise(hidden)))
+        float(v.abs().max()) for v in (stack, hidden, nn.functional.relu6(network.grouped(hidden)))
     ]
     infer = infer_function(_quantised(model, network), 1)
     image = images[0]
@@ -128,6 +127,22 @@ def test_kept_layers_stay_in_float_and_are_handed_float(model, network):
         int8_layers(model, network, dataclasses.replace(PLAIN, keep=("finale",)))
 
 
+def test_narrow_layers_are_those_of_at_most_32_input_channels_of_a_group(tmp_path):
+    network = nn.Sequential(
+        nn.Conv2d(3, 40, 3, padding=1),
+        nn.Conv2d(40, 40, 3, padding=1, groups=40),
+        nn.Conv2d(40, 32, 1),
+        nn.Conv2d(32, 3, 1),
+    )
+    graph = Graph(network.eval(), network, load_checkpoint("zoo:mobilenet_dsc"), "frozen")
+    convert_fp32(graph, ExportSpec("ncnn-fp32", (32, 32)), tmp_path / "net.ncnn")
+    model = read_model(tmp_path / "net.ncnn")
+    recipe = dataclasses.replace(PLAIN, keep=("narrow",))
+    (layer,) = int8_layers(model, network, recipe)
+    assert model.weights[layer.name].weight.size == 40 * 32  # the one that reads 40 channels
+    assert len(int8_layers(model, network, PLAIN)) == 4
+
+
 def test_ranges_are_those_of_the_recipes_observer(model, network):
     narrow = dataclasses.replace(PLAIN, observer="percentile", percentile=90.0)
     done = _quantised(model, network, narrow)
@@ -141,10 +156,10 @@ def test_corrected_biases_take_the_mean_error_away(model, network):
     done = _quantised(model, network, dataclasses.replace(PLAIN, correct_bias=True), images)
     stack = torch.from_numpy(np.concatenate(images))
     hidden = nn.functional.relu6(network.first(stack))
-    inputs = (stack, hidden, nn.functional.relu6(network.depthwise(hidden)))
+    inputs = (stack, hidden, nn.functional.relu6(network.grouped(hidden)))
     layers = [layer for layer in done.layers if layer.name in done.weights]
     for conv, value, layer in zip(
-        (network.first, network.depthwise, network.last), inputs, layers, strict=True
+        (network.first, network.grouped, network.last), inputs, layers, strict=True
     ):
         held = done.weights[layer.name]
         weight = _rounded(conv.weight, conv.weight.abs().amax((1, 2, 3), keepdim=True))
@@ -181,7 +196,7 @@ def test_other_recipes_are_refused(recipe):
 def test_another_networks_weights_are_refused(model):
     other = _Small().eval()
     with torch.no_grad():
-        other.depthwise.weight.mul_(2)
+        other.grouped.weight.mul_(2)
     with pytest.raises(ValueError, match=r"its weights are not the network's"):
         int8_layers(model, other, PLAIN)
 
