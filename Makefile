@@ -5,7 +5,7 @@ READY := .venv/.ready
 PHOTO := benchmarks/samples/blurry/mountains.png
 MODEL := out/mobilenet_dsc_onnx-fp32_736x1280.onnx
 
-.PHONY: demo test test-browser test-heavy test-slow test-wheel test-gpu test-arm test-cpp mutants lint types web web-packages web-check web-check-slow web-times readme results scaling lock clean android-check android-apk have-maven
+.PHONY: demo test test-browser test-heavy test-slow test-wheel test-gpu test-arm test-cpp mutants lint types web web-packages web-check web-check-slow web-times readme results results-export scaling lock clean android-check android-apk have-maven
 
 demo: $(READY)  ## a blurry photo comes back sharper through an exported artifact, with a measured table
 	$(BIN)/deblur-export --backbone mobilenet_dsc --target onnx-fp32 --output out --force
@@ -88,21 +88,35 @@ web-times: $(READY)  ## the page's time in headless Chromium beside Python's, fo
 readme: $(READY)  ## rewrite the README's generated tables
 	$(BIN)/python docs/readme_tables.py
 
+NETWORKS := mobilenet_dsc mobilenet mobilenet_dsc_fast
 RESULTS := onnx-fp32 onnx-fp16 onnx-int8 openvino-fp32 openvino-fp16 openvino-int8 \
-  tflite-fp32 tflite-fp16 tflite-int8
+  tflite-fp32 tflite-fp16 tflite-int8 executorch-fp32 executorch-fp16 executorch-int8 \
+  ncnn-fp32 ncnn-fp16 ncnn-int8
+# These need an Apple or NVIDIA device: emulated, or verified by a stand-in, and without times.
+ELSEWHERE := coreml-fp16 coreml-int8 trt-fp32 trt-fp16 trt-int8
+SIZE := 736x1280
+SUFFIX := case $${target%-*} in executorch) suffix=pte;; coreml) suffix=mlpackage;; trt) suffix=plan;; \
+  *) suffix=$${target%-*};; esac
 
-results: $(READY)  ## measure the results tables anew on this machine
-	for backbone in mobilenet_dsc mobilenet mobilenet_dsc_fast; do for size in 736x1280 256x256; do \
-	  $(BIN)/deblur-export --backbone $$backbone $(addprefix --target ,$(RESULTS)) --size $$size \
-	    --output out --force || exit 1; \
-	  engines=; \
-	  for target in $(RESULTS); do \
-	    engines="$$engines --engine out/$${backbone}_$${target}_$$size.$${target%-*}"; \
-	  done; \
+results-export: $(READY)  ## the artifacts that make results measures, for all networks
+	for backbone in $(NETWORKS); do \
+	  $(BIN)/deblur-export --backbone $$backbone $(addprefix --target ,$(RESULTS) $(ELSEWHERE)) \
+	    --size $(SIZE) --output out --force || exit 1; \
+	done
+
+results: results-export  ## measure the results tables anew on this machine; SIZE=256x256 for another size
+	for backbone in $(NETWORKS); do \
+	  engines=; for target in $(RESULTS); do $(SUFFIX); \
+	    engines="$$engines --engine out/$${backbone}_$${target}_$(SIZE).$$suffix"; done; \
 	  $(BIN)/deblur-bench $$engines --baseline reference --baseline stock --rounds 2 --runs 8 \
-	    --json benchmarks/results/samples_$${backbone}_$${size}_2threads_cpu.json \
+	    --json benchmarks/results/samples_$${backbone}_$(SIZE)_2threads_cpu.json \
 	    --threads 2 --force || exit 1; \
-	done; done
+	  engines=; for target in $(ELSEWHERE); do $(SUFFIX); \
+	    engines="$$engines --engine out/$${backbone}_$${target}_$(SIZE).$$suffix"; done; \
+	  $(BIN)/deblur-bench $$engines --no-latency \
+	    --json benchmarks/results/elsewhere_$${backbone}_$(SIZE).json \
+	    --threads 2 --force || exit 1; \
+	done
 
 scaling: $(READY)  ## measure time and memory from 256x256 to 4K anew, with the plot
 	engines=; for backbone in mobilenet_dsc mobilenet; do for target in onnx-fp32 openvino-fp16; do \

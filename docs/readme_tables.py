@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from edgedeblur.benchmarks.report.readme import (  # pyright: ignore[reportMissingImports]
+    format_markdown,
     results_table_markdown,
     summary_markdown,
 )
@@ -25,7 +26,17 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGES = {
     "README.md": ("targets", "summary"),
     "docs/RESULTS.md": ("results",),
+    "docs/COREML.md": ("coreml",),
+    "docs/EDGE.md": ("edge",),
     "docs/MAP.md": ("map",),
+    "docs/PHONES.md": ("tflite",),
+    "docs/TENSORRT.md": ("tensorrt",),
+}
+FORMATS = {
+    "coreml": ("coreml",),
+    "edge": ("executorch", "ncnn"),
+    "tensorrt": ("trt",),
+    "tflite": ("tflite",),
 }
 
 
@@ -71,6 +82,8 @@ def part(name: str) -> str:
         return summary_markdown(RESULTS).strip()
     if name == "results":
         return results_table_markdown(RESULTS).strip()
+    if name in FORMATS:
+        return format_markdown(RESULTS, FORMATS[name]).strip()
     return file_map()
 
 

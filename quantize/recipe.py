@@ -75,8 +75,8 @@ class Recipe:
         equalise: Apply cross-layer equalisation to the backbone first.
         correct_bias: Subtract the mean error of rounded weights from the biases.
         keep: Layers that stay in float, by `layer_name`; a prefix up to a dot is enough.
-            ``depthwise`` means all depthwise convolutions, ``narrow`` (for ncnn) those and all others
-            of at most 32 input channels, ``final`` the last one.
+            ``depthwise`` means all depthwise convolutions, ``narrow`` (for ncnn) those and all
+            others of at most 32 input channels, ``final`` the last one.
         pairs: Where Q/DQ pairs go: ``everywhere``, around every operation, as CPU kernels need
             them; or ``fused``, where TensorRT fuses, see `tensorrt_pairs`.
     """

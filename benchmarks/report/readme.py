@@ -1,7 +1,8 @@
-"""The tables of README.md and docs/RESULTS.md, from the JSON files of ``benchmarks/results``.
+"""The tables of README.md and of pages in docs, from the JSON files of ``benchmarks/results``.
 
 Each file is what ``deblur-bench --json FILE`` wrote; its name says the condition, as in
-``samples_736x1280_2threads_amd-epyc.json``.
+``samples_mobilenet_736x1280_2threads_cpu.json``. The artifacts in ``elsewhere_*`` cannot run on the
+machine that measured them: they were emulated, or verified at export by a stand-in.
 """
 
 from __future__ import annotations
@@ -30,6 +31,19 @@ _WANTED = (
     "PSNR dB",
     "SSIM",
     "drift: delta PSNR dB",
+    "residual SNR dB",
+)
+_ELSEWHERE = "elsewhere_"
+# Of files for other machines, and of the pages about single formats.
+_FORMAT = (
+    "engine",
+    "MiB",
+    "infer ms [p5, p95]",
+    "x stock",
+    "peak MiB",
+    "drift: delta PSNR dB",
+    "PSNR to PyTorch dB",
+    "worst picture dB",
     "residual SNR dB",
 )
 # The README shows one size and the deciding columns.
@@ -82,25 +96,72 @@ def results_table_markdown(results_dir: Path) -> str:
     return _tables(results_dir, "*.json", _WANTED, list)
 
 
+def format_markdown(results_dir: Path, formats: Sequence[str]) -> str:
+    """The rows of these formats (the part of a target's name before the dash), all networks in one.
+
+    One table for each machine, day and data set that files were measured on, its caption above.
+
+    Raises:
+        FileNotFoundError, ValueError: as `results_table_markdown`.
+    """
+    by_caption: dict[str, list[Row]] = {}
+    for file in _files(results_dir, "*.json"):
+        result = _read(file)
+        rows = [
+            row
+            for row in result.rows
+            if row.target and row.target.split("-")[0] in formats
+            if row.footprint is not None
+        ]
+        if rows and not result.conditions.sizes:
+            by_caption.setdefault(caption(result), []).extend(rows)
+    known = {column.heading: column for column in (*cost_columns(), *quality_columns())}
+    columns = tuple(known[heading] for heading in _FORMAT)
+    tables = [
+        "\n".join([f"{told}.", "", markdown_table(columns, rows), *_verified(rows)])
+        for told, rows in by_caption.items()
+    ]
+    return "\n\n".join(tables) + "\n"
+
+
+def _verified(rows: Sequence[Row]) -> list[str]:
+    """What stands below a table of artifacts that did not run."""
+    lines = [f"- `{row.engine}`: {row.verified}." for row in rows if row.verified]
+    return ["", *lines] if lines else []
+
+
 def _tables(results_dir: Path, pattern: str, wanted: tuple[str, ...], select: Select) -> str:
+    files = _files(results_dir, pattern)
+    return "\n\n".join(_table(file, wanted, select) for file in files) + "\n"
+
+
+def _files(results_dir: Path, pattern: str) -> list[Path]:
     files = sorted(results_dir.glob(pattern))
     if not files:
         raise FileNotFoundError(
             f"{results_dir}: no results; write one with deblur-bench --json FILE"
         )
-    return "\n\n".join(_table(file, wanted, select) for file in files) + "\n"
+    return files
 
 
-def _table(file: Path, wanted: tuple[str, ...], select: Select) -> str:
+def _read(file: Path) -> BenchResult:
     result = read_result(file)
     failed = [row.engine for row in result.rows if row.error is not None]
     if failed:
         raise ValueError(
             f"{file}: {failed[0]} failed in this result; measure again before publishing it"
         )
+    return result
+
+
+def _table(file: Path, wanted: tuple[str, ...], select: Select) -> str:
+    result = _read(file)
+    if file.name.startswith(_ELSEWHERE):
+        wanted = (*wanted, "PSNR to PyTorch dB", "worst picture dB")
     rows = [row for row in result.rows if row.footprint is not None]
     blurry = next((row.quality for row in rows if row.quality is not None), None)
     lines = [f"{caption(result)}.", "", markdown_table(_columns(result, wanted), select(rows))]
+    lines += _verified(rows)
     if blurry is not None:
         lines += [
             "",

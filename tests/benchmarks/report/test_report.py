@@ -10,7 +10,7 @@ from edgedeblur.benchmarks.report.formats.markdown import markdown_table
 from edgedeblur.benchmarks.report.formats.table import print_tables
 from edgedeblur.benchmarks.report.number_format import decibels, signed
 from edgedeblur.benchmarks.report.pictures import amplified_difference, slug
-from edgedeblur.benchmarks.report.readme import results_table_markdown
+from edgedeblur.benchmarks.report.readme import format_markdown, results_table_markdown
 from edgedeblur.benchmarks.result import BenchResult, DataSet, Environment, Footprint, Row
 
 from ..support import conditions
@@ -83,3 +83,32 @@ def test_failed_rows_are_not_published(tmp_path):
     (tmp_path / "r.json").write_text(json.dumps(body))
     with pytest.raises(ValueError, match="b failed in this result"):
         results_table_markdown(tmp_path)
+
+
+def write(path, *rows, day="2026-01-02"):
+    path.write_text(json.dumps({**result(*rows).to_dict(), "measured_on": day}))
+
+
+def test_a_formats_rows_of_all_networks_are_in_one_table_for_each_day(tmp_path):
+    one = dataclasses.replace(ROW, engine="one.pte", target="executorch-fp32")
+    two = dataclasses.replace(ROW, engine="two.ncnn", target="ncnn-int8")
+    other = dataclasses.replace(ROW, engine="other.onnx", target="onnx-fp32")
+    write(tmp_path / "a.json", ROW, one, other)
+    write(tmp_path / "b.json", two)
+    text = format_markdown(tmp_path, ("executorch", "ncnn"))
+    engines = [line.split()[1] for line in text.splitlines() if line.startswith("| ")]
+    assert engines == ["engine", "one.pte", "two.ncnn"]
+    assert text.count("2026-01-02.") == 1
+    write(tmp_path / "b.json", two, day="2026-01-03")
+    assert format_markdown(tmp_path, ("ncnn",)).count("2026-01-03.") == 1
+    assert "two.ncnn" in format_markdown(tmp_path, ("executorch", "ncnn")).split("2026-01-03.")[1]
+
+
+def test_what_could_not_run_is_told_below_its_table(tmp_path):
+    plan = dataclasses.replace(
+        ROW, engine="net.plan", target="trt-int8", quality=None, verified="not run here: no driver"
+    )
+    write(tmp_path / "elsewhere_net.json", plan)
+    told = "- `net.plan`: not run here: no driver."
+    assert told in format_markdown(tmp_path, ("trt",)).splitlines()
+    assert told in results_table_markdown(tmp_path).splitlines()
