@@ -12,6 +12,7 @@ from edgedeblur.quantize.recipe import (
     default_recipe,
     is_kept,
     read_recipe,
+    with_whole_blocks,
     without_missing,
 )
 
@@ -108,6 +109,11 @@ def test_layers_that_a_network_does_not_have_are_left_out():
     assert found == Recipe(
         observer="mse", keep=("final", "features.1", "depthwise", "narrow", "features.10.conv.0")
     )
+
+
+def test_a_block_of_which_one_half_is_kept_is_kept_whole():
+    found = with_whole_blocks(Recipe(keep=("final", "smooth2.0.pointwise", "features.0.0")))
+    assert found == Recipe(keep=("final", "smooth2", "features.0.0"))
 
 
 def test_shipped_recipes_are_valid_and_have_evidence():
