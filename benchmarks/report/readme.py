@@ -68,13 +68,14 @@ def summary_markdown(results_dir: Path) -> str:
 def fastest(rows: Sequence[Row]) -> list[Row]:
     """The fastest row of each kind, in the order given.
 
-    A kind is a runtime with one of: the baseline, the stock export, our float exports, our int8
-    exports. The PyTorch reference, which is there for its quality, is left out.
+    A kind is a runtime with one of: the baseline, our float exports, our int8 exports. The PyTorch
+    reference, which is there for its quality, and the stock exports, which the column of ratios
+    tells, are left out.
     """
     best: dict[tuple[str | None, str | None, bool], Row] = {}
     for row in rows:
         kind = (row.runtime, row.baseline, (row.target or "").endswith("-int8"))
-        if row.is_reference or row.latency is None:
+        if row.is_reference or row.baseline == "stock" or row.latency is None:
             continue
         held = best.get(kind)
         if held is None or _median_ms(row) < _median_ms(held):

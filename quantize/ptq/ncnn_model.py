@@ -2,8 +2,8 @@
 
 ncnn computes a convolution in 8 bits where ``model.param`` says so (setting 8); all other layers
 stay in float, transposed convolutions too. Values and weights are signed and have no zero point.
-A convolution reads float and rounds it by itself, or 8 bits; it writes 8 bits where all that read
-its result are 8-bit convolutions, and float elsewhere.
+A convolution reads float and rounds it by itself, or 8 bits; it writes 8 bits where only 8-bit
+convolutions read its result, and float elsewhere.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _EXTRA = "export-ncnn"
 _STRIDE = 4  # in rows and columns, of the values that are kept; minima and maxima are exact
 _VALUES = 100_000  # kept of each blob over all pictures
 _LARGEST = 127
-_NARROW = 32  # input channels of a group up to which 8 bits save less than rounding costs, on x86
+_NARROW = 32  # input channels up to which, on x86, 8 bits save less than rounding costs
 
 
 @dataclass(frozen=True)
@@ -87,32 +87,27 @@ def int8_layers(model: NcnnModel, network: nn.Module, recipe: Recipe) -> list[La
         recipe: What stays in float.
 
     Raises:
-        ValueError: an entry of the recipe matches no layer, or a convolution's weights are not
-            the network's.
+        ValueError: an entry matches no layer, or a convolution's weights are not the network's.
     """
     by_content = {
         value.detach().numpy().astype(np.float32).tobytes(): name
         for name, value in network.named_parameters()
         if value.dim() == 4
     }
-    by_name = tuple(entry for entry in recipe.keep if entry not in KINDS)
-    kept = kept_weights(by_content.values(), dataclasses.replace(recipe, keep=by_name))
+    named = tuple(entry for entry in recipe.keep if entry not in KINDS)
+    kept = kept_weights(by_content.values(), dataclasses.replace(recipe, keep=named))
     chosen: list[Layer] = []
     for layer in model.layers:
         if _has_8_bits(layer):
             name = by_content.get(model.weights[layer.name].weight.tobytes())
             if name is None:
                 raise ValueError(f"convolution {layer.name}: its weights are not the network's")
-            if name not in kept and not _in_kept_group(layer, model.weights[layer.name], recipe):
+            channels = _rows(layer, model.weights[layer.name].weight).shape[1]
+            depthwise = layer.kind == "ConvolutionDepthWise"
+            kinds = {DEPTHWISE: depthwise, NARROW: channels <= _NARROW}
+            if name not in kept and not any(kinds.get(entry) for entry in recipe.keep):
                 chosen.append(layer)
     return chosen
-
-
-def _in_kept_group(layer: Layer, held: Weights, recipe: Recipe) -> bool:
-    """Whether the recipe keeps all layers of this kind in float."""
-    depthwise = layer.kind == "ConvolutionDepthWise"
-    narrow = depthwise or _rows(layer, held.weight).shape[1] <= _NARROW
-    return (depthwise and DEPTHWISE in recipe.keep) or (narrow and NARROW in recipe.keep)
 
 
 def _has_8_bits(layer: Layer) -> bool:
@@ -300,7 +295,6 @@ def _with_corrected_bias(layer: Layer, held: Weights, means: np.ndarray) -> Weig
     error = quantised_weight(rows, scale, 0) * scale.reshape(-1, 1, 1) - rows
     per_input = error.sum(axis=2, dtype=float)
     depthwise = layer.kind == "ConvolutionDepthWise"
-    shift = (per_input[:, 0] if depthwise else per_input) * means
-    shift = shift if depthwise else shift.sum(axis=1)
+    shift = per_input[:, 0] * means if depthwise else (per_input * means).sum(axis=1)
     bias = np.zeros(len(rows)) if held.bias is None else held.bias
     return dataclasses.replace(held, bias=(bias - shift).astype(np.float32))
