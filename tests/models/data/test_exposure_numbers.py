@@ -14,11 +14,14 @@ from edgedeblur.models.data.motion import (
     _cut,
     _exposure,
     _length,
-    _resized,
+    _resized_part,
+    _resized_shape,
     _scene,
     blurred_crop,
 )
 from edgedeblur.models.data.motion import _with_noise_and_jpeg as degraded
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from .scripted import Scripted
 
@@ -114,26 +117,55 @@ def test_pictures_are_resized_only_when_it_is_drawn():
 
 
 @pytest.mark.parametrize(
-    ("share", "size", "how"),
+    ("factor", "size", "how"),
     [
-        (0.0, (20, 30), cv2.INTER_AREA),
-        (0.25, (28, 42), cv2.INTER_AREA),  # the root of a half
-        (0.5, (40, 60), cv2.INTER_CUBIC),
-        (0.75, (57, 85), cv2.INTER_CUBIC),
-        (1.0, (80, 120), cv2.INTER_CUBIC),
+        (0.5, (20, 30), cv2.INTER_AREA),
+        (math.sqrt(0.5), (28, 42), cv2.INTER_AREA),
+        (1.5, (60, 90), cv2.INTER_CUBIC),
+        (2.0, (80, 120), cv2.INTER_CUBIC),
     ],
 )
-def test_a_resized_picture_is_opencvs(share, size, how):
-    motion = dataclasses.replace(STILL, resize_min=0.5, resize_max=2.0)
-    done = _resized(Scripted(share), texture(), motion)
-    expected = cv2.resize(texture(), (size[1], size[0]), interpolation=how)
-    assert np.array_equal(done, expected)
+def test_a_picture_that_the_motion_reaches_whole_is_resized_by_opencv(factor, size, how):
+    motion = dataclasses.replace(STILL, length_max_px=120.0)
+    part, corner = _resized_part(texture(), factor, (3, 5), (8, 8), motion)
+    assert _resized_shape(texture(), factor) == size
+    assert corner == (3, 5)
+    assert np.array_equal(part, cv2.resize(texture(), (size[1], size[0]), interpolation=how))
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.5, 2.0])
+def test_the_resized_part_shows_the_crop_and_its_surroundings(factor):
+    # On whole pixels both ways the part equals that of the whole resized picture.
+    motion, picture = dataclasses.replace(STILL, length_max_px=3.0), texture(240, 240)
+    whole = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA
+                       if factor < 1 else cv2.INTER_CUBIC)  # fmt: skip
+    size = (12, 15)
+    part, (top, left) = _resized_part(picture, factor, (48, 60), size, motion)
+    assert part.shape[0] < whole.shape[0] / 2
+    margin = 5
+    seen = part[top - margin : top + 12 + margin, left - margin : left + 15 + margin]
+    expected = whole[48 - margin : 60 + margin, 60 - margin : 75 + margin]
+    assert seen.shape == expected.shape  # what `_scene` cuts
+    assert np.array_equal(seen, expected)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(0.1, 3.0), st.integers(17, 300), st.integers(0, 200), st.integers(1, 200))
+def test_a_resized_part_holds_the_whole_crop(factor, side, at, crop):
+    motion = dataclasses.replace(STILL, length_max_px=9.0)
+    picture = np.zeros((side, side, 3), np.uint8)
+    whole = _resized_shape(picture, factor)[0]
+    corner = min(at, max(whole - crop, 0))
+    part, (top, _) = _resized_part(picture, factor, (corner, corner), (crop, crop), motion)
+    assert top >= 0
+    assert part.shape[0] - top >= min(crop, whole)
 
 
 def test_a_resized_picture_keeps_16_pixels_a_side():
-    motion = dataclasses.replace(STILL, resize_min=0.1, resize_max=0.1)
-    assert _resized(Scripted(0.5), texture(), motion).shape == (16, 16, 3)
-    assert _resized(Scripted(0.5), texture(170, 60), motion).shape == (17, 16, 3)
+    assert _resized_shape(texture(), 0.1) == (16, 16)
+    assert _resized_shape(texture(170, 60), 0.1) == (17, 16)
+    part, _ = _resized_part(texture(170, 60), 0.1, (0, 0), (8, 8), STILL)
+    assert part.shape == (17, 16, 3)
 
 
 @pytest.mark.parametrize(
