@@ -54,12 +54,14 @@ class Loss:
     adversarial_kind: str = "ragan-ls"
     adversarial: float = 0.01
     distill: float = 0.0
+    distill_kind: str = "l1"  # how the output is compared with the teacher's: as pixel_kind
     feature: float = 0.0  # of the teacher's attention maps; see objective.features
     critic_steps: int = 1  # DeblurGAN: 5 critic steps for each of the generator
     penalty: float = 10.0  # lambda of WGAN-GP
 
     def __post_init__(self) -> None:
         _one_of("loss.pixel_kind", self.pixel_kind, PIXEL_LOSSES)
+        _one_of("loss.distill_kind", self.distill_kind, PIXEL_LOSSES)
         _one_of("loss.adversarial_kind", self.adversarial_kind, ADVERSARIAL_LOSSES)
         if self.critic_steps < 1:
             raise ValueError(f"loss.critic_steps is {self.critic_steps}; it is at least 1")

@@ -73,6 +73,8 @@ def tree_fingerprint(tree: Mapping[str, Any], labels: Sequence[str], world: int)
             kept["optim"].pop(name, None)
     if not kept["loss"].get("feature"):
         kept["loss"].pop("feature", None)
+    if kept["loss"].get("distill_kind") == "l1":
+        kept["loss"].pop("distill_kind")
     if not sum(amount for key, amount in kept.get("restore", {}).items() if "share" in key):
         kept.pop("restore", None)
     text = json.dumps([kept, list(labels), world], sort_keys=True)

@@ -36,8 +36,9 @@ def weighted_losses(
     if wanted.teaches and extras.teacher is not None:
         with torch.no_grad():
             taught = cast("Tensor", extras.teacher(blurry)).float()
-        if wanted.distill:
-            parts["distill"] = wanted.distill * losses.pixel_loss("l1", restored, taught)
+        if wanted.distill and wanted.distill_kind != "none":
+            difference = losses.pixel_loss(wanted.distill_kind, restored, taught)
+            parts["distill"] = wanted.distill * difference
         if extras.features is not None:
             parts["feature"] = wanted.feature * extras.features.loss()
     if adversary is not None:

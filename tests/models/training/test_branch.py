@@ -209,11 +209,13 @@ def test_damaged_or_missing_runs(flat, tmp_path):
         read_branch(flat.folder, 3, [])
 
 
-def test_runs_from_before_there_were_decays_go_on(tiny):
+def test_runs_from_before_there_were_these_settings_go_on(tiny):
     config = tiny(*FLAT)
     old = json.loads(json.dumps(config_tree(config)))
-    del old["optim"]["decay_at"], old["optim"]["decay_steps"]
+    del old["optim"]["decay_at"], old["optim"]["decay_steps"], old["loss"]["distill_kind"]
     assert state.tree_fingerprint(old, ["four"], 1) == state.fingerprint(config, ["four"], 1)
+    psnr = tiny(*FLAT, "loss.distill_kind=psnr")
+    assert state.fingerprint(psnr, ["four"], 1) != state.fingerprint(config, ["four"], 1)
     ended = tiny(*FLAT, "optim.decay_at=6", "optim.decay_steps=7")
     other = tiny(*FLAT, "optim.decay_at=6", "optim.decay_steps=8")
     assert state.fingerprint(ended, ["four"], 1) != state.fingerprint(other, ["four"], 1)

@@ -1,6 +1,7 @@
 """Feature distillation: the attention distance by hand, and taps on networks of two widths."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -66,3 +67,27 @@ def test_feature_weight_asks_for_a_teacher():
     assert Loss(distill=0.1).teaches
     assert not Loss().teaches
     assert dataclasses.replace(Loss(), feature=0.0).feature == 0
+
+
+class Brighter(torch.nn.Module):
+    def forward(self, blurry):
+        return blurry + 0.2
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    # The student is 0.2 below the teacher; a mean square of 0.04 is 0.01 of the range of 2.
+    [("l1", 3 * 0.2), ("mse", 3 * 0.04), ("psnr", 3 * 10 * math.log10(101)), ("none", None)],
+)
+def test_the_teachers_picture_is_learnt_by_each_loss(kind, expected):
+    blurry = torch.rand(2, 3, 8, 8)
+    loss = Loss(pixel=0.0, perceptual=0.0, adversarial=0.0, distill=3.0, distill_kind=kind)
+    parts = weighted_losses(loss, blurry, blurry, blurry - 1, Extras(teacher=Brighter()), None)
+    assert parts.keys() == (set() if expected is None else {"distill"})
+    if expected is not None:
+        assert float(parts["distill"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_unknown_comparison_with_the_teacher_is_refused():
+    with pytest.raises(ValueError, match=r"loss\.distill_kind must be l1, mse, psnr or none|lpips"):
+        Loss(distill_kind="lpips")
