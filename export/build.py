@@ -93,9 +93,11 @@ def with_quantisation_plan(
     from ..models.checkpoints.layer_names import layer_name
     from ..quantize.calibration import calibration_set
     from ..quantize.pipeline import QuantPlan
-    from ..quantize.recipe import read_recipe, searched_network, without_missing
+    from ..quantize.recipe import for_runtime, read_recipe, searched_network, without_missing
 
     recipe = read_recipe(settings.recipe, checkpoint.key)
+    if settings.recipe is None:
+        recipe = for_runtime(recipe, checkpoint.key, target.format)
     recipe = dataclasses.replace(recipe, keep=_kept_layers(recipe.keep, checkpoint.described.last))
     from_file = (settings.recipe or "").endswith(".json")
     if not from_file and searched_network(checkpoint.key) != checkpoint.key:

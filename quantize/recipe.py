@@ -157,6 +157,18 @@ def default_recipe(network: str) -> Recipe:
     return Recipe.from_dict(_searched()[found]["recipe"], origin=str(DEFAULTS))
 
 
+def for_runtime(recipe: Recipe, network: str, runtime: str) -> Recipe:
+    """The network's searched recipe with the layers that one runtime needs in float besides.
+
+    The search measures with ONNX Runtime, and others lose more in some layers: LiteRT and
+    ExecuTorch keep sums and resized maps in 8 bits, too. ``runtime`` is `Target.format`.
+    """
+    found = searched_network(network)
+    also = _searched()[found].get("also_keep", {}) if found is not None else {}
+    keep = tuple(dict.fromkeys((*recipe.keep, *also.get(runtime, ()))))
+    return dataclasses.replace(recipe, keep=keep)
+
+
 def searched_network(network: str) -> str | None:
     """The key that `default_recipe` finds a recipe under: the network's or its backbone's."""
     searched = _searched()

@@ -3,13 +3,18 @@ from __future__ import annotations
 import json
 
 import pytest
+from edgedeblur.export.build import Settings, with_quantisation_plan
+from edgedeblur.export.graph import ExportSpec
+from edgedeblur.export.registry import get_target, targets
 from edgedeblur.models.checkpoints.checkpoint import load_checkpoint
+from edgedeblur.models.checkpoints.layer_names import layer_name
 from edgedeblur.models.checkpoints.sources import zoo_names
 from edgedeblur.quantize.recipe import (
     NAMES,
     Recipe,
     Scheme,
     default_recipe,
+    for_runtime,
     is_kept,
     read_recipe,
     with_whole_blocks,
@@ -129,3 +134,55 @@ def test_shipped_recipes_are_valid_and_have_evidence():
         assert drop["psnr_drop_db"] <= limits["max_drop_db"]
         assert drop["residual_snr_db"] >= limits["min_snr_db"]
         assert entry["evidence"]["layers"]
+
+
+@pytest.fixture
+def searched(monkeypatch, tmp_path):
+    """A table of one network whose recipe has a layer more in float for one runtime."""
+    table = tmp_path / "recipes.json"
+    entry = {
+        "recipe": {"observer": "mse", "keep": ["final", "smooth"]},
+        "also_keep": {"tflite": ["features.1", "smooth", "fpn.td1.0.pointwise"]},
+    }
+    table.write_text(json.dumps({"mobilenet_dsc": entry}))
+    monkeypatch.setattr("edgedeblur.quantize.recipe.DEFAULTS", table)
+
+
+@pytest.mark.usefixtures("searched")
+def test_a_runtime_may_need_more_layers_in_float():
+    recipe = default_recipe("mobilenet_dsc")
+    assert recipe.keep == ("final", "smooth")
+    extended = for_runtime(recipe, "mobilenet_dsc", "tflite")
+    assert extended.keep == ("final", "smooth", "features.1", "fpn.td1.0.pointwise")
+    assert for_runtime(recipe, "mobilenet_dsc", "onnx") == recipe
+    assert for_runtime(recipe, "mobilenet_dsc-0123abcd", "tflite") == extended
+    assert for_runtime(recipe, "mobilenet", "tflite") == recipe
+
+
+@pytest.mark.usefixtures("searched")
+@pytest.mark.parametrize(
+    ("target", "asked", "keep"),
+    [
+        ("tflite-int8", None, ("final", "smooth", "features.1", "fpn.td1.0.pointwise")),
+        ("tflite-int8", "static_w8a8_perchannel", ("final", "smooth")),
+        ("openvino-int8", None, ("final", "smooth")),
+    ],
+)
+def test_an_export_takes_them_unless_a_recipe_is_asked_for(target, asked, keep):
+    target, checkpoint = get_target(target), load_checkpoint("zoo:mobilenet_dsc")
+    settings = Settings(recipe=asked, calibration_count=1)
+    spec = ExportSpec(target.name, (64, 64))
+    spec = with_quantisation_plan(spec, target, checkpoint, settings, lambda _: None)
+    assert spec.quantise.recipe.keep == keep
+
+
+def test_layers_that_runtimes_need_in_float_exist():
+    from edgedeblur.quantize.recipe import DEFAULTS
+
+    formats = {target.format for target in targets().values()}
+    for key, entry in json.loads(DEFAULTS.read_text()).items():
+        name = next(name for name in zoo_names() if load_checkpoint(f"zoo:{name}").key == key)
+        layers = {layer_name(entry) for entry in load_checkpoint(f"zoo:{name}").state}
+        for runtime, also in entry.get("also_keep", {}).items():
+            assert runtime in formats
+            assert all(any(is_kept(layer, (kept,)) for layer in layers) for kept in also)
