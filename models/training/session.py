@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -170,7 +170,7 @@ def _finish(
         "crops_per_s": round(trainer.clock.images_per_s, 2),
         "data_share": round(trainer.clock.data_share, 4),
     }
-    log = state.read_log(trainer.folder / state.LOG_NAME)
+    log = _whole_log(trainer, arguments)
     with replacing(trainer.folder / "curves.png") as path:
         write_curves(log, path)
     log_line(arguments, trainer.group, f"done: {trainer.step} steps, {trainer.clock.describe()}")
@@ -187,3 +187,13 @@ def _finish(
         )
     report_scores(arguments, body, scores)
     return DONE
+
+
+def _whole_log(trainer: Trainer, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The run's log; of a decay that branched off, with that of the flat part before it."""
+    before: list[dict[str, Any]] = []
+    if arguments.decay_from is not None:
+        start = trainer.config.optim.decay_at
+        flat = state.read_log(arguments.decay_from / state.LOG_NAME)
+        before = [line for line in flat if line["step"] <= start]
+    return before + state.read_log(trainer.folder / state.LOG_NAME)

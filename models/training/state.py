@@ -168,6 +168,16 @@ class Log:
         kept = [line for line in read_log(self._path) if line["step"] <= step] if step else []
         with replacing(self._path) as path:
             path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        self._recent: list[Mapping[str, float]] = []
+
+    def collect(self, numbers: Mapping[str, float]) -> None:
+        """Note a step's numbers for the next `mean`."""
+        self._recent.append(numbers)
+
+    def mean(self) -> dict[str, float]:
+        """The mean of each number since the last call: a single step's is mostly noise."""
+        recent, self._recent = self._recent, []
+        return {name: sum(one[name] for one in recent) / len(recent) for name in recent[-1]}
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Append one line; `step` must be among its keys."""

@@ -141,13 +141,8 @@ class Trainer:
         """
         end = min(stop_after or self.plan.steps, self.plan.steps)
         log = state.Log(self.folder, self.step) if self.group.is_main else None
-        supply = batches(
-            self._crops,
-            self.plan,
-            start=self.step,
-            rank=self.group.rank,
-            pin=self.group.device.type == "cuda",
-        )
+        pin = self.group.device.type == "cuda"
+        supply = batches(self._crops, self.plan, start=self.step, rank=self.group.rank, pin=pin)
         while self.step < end and not self._stop:
             before = time.perf_counter()
             batch = next(supply)
@@ -230,7 +225,9 @@ class Trainer:
 
     def _after_step(self, log: state.Log, parts: dict[str, float], *, last: bool) -> None:
         run = self.config.run
+        log.collect(parts)
         if self.step % 50 == 0 or last:
+            parts = log.mean()
             log.add({"step": self.step, **parts, "data_share": self.clock.data_share})
             if self.extras.board is not None:
                 self.extras.board.scalars(self.step, parts)
