@@ -89,5 +89,5 @@ def test_the_teachers_picture_is_learnt_by_each_loss(kind, expected):
 
 
 def test_an_unknown_comparison_with_the_teacher_is_refused():
-    with pytest.raises(ValueError, match=r"loss\.distill_kind must be l1, mse, psnr or none|lpips"):
+    with pytest.raises(ValueError, match=r"loss\.distill_kind.*lpips"):
         Loss(distill_kind="lpips")
